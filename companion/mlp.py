@@ -1,0 +1,285 @@
+r"""Feed-forward nets with forward and backward passes written out.
+
+Rows are instances: a layer takes an array of shape ``(n, n_inputs)`` and returns
+``(n, n_outputs)``, so that :math:`z = xW + b`.  A net may also hold K copies of
+itself, each with weights of its own: its arrays then have K in front, inputs of
+shape ``(n, n_inputs)`` are shared by the copies, inputs ``(K, n, n_inputs)`` are
+not, and one call computes all copies at once.  That is how the chapters repeat an
+experiment over many seeds.
+
+Each ``backward`` takes the gradient of the loss with respect to what the layer
+returned last, and gives that with respect to what it got.  Chapter *Vanishing and
+exploding gradients*.
+"""
+
+import itertools
+
+import numpy as np
+
+from companion import _checks, activations
+from companion.initializers import glorot_uniform
+
+#: The activations a net can be built with; each has its derivative ``NAME_grad``.
+ACTIVATIONS = tuple(
+    sorted(
+        name.removesuffix("_grad")
+        for name in vars(activations)
+        if name.endswith("_grad")
+    )
+)
+
+
+class Dense:
+    r"""Connect every input with every output.
+
+    .. math:: z = xW + b, \qquad
+       \frac{\partial \mathcal{L}}{\partial W} = x^T \delta, \quad
+       \frac{\partial \mathcal{L}}{\partial b} = \sum_\text{rows} \delta, \quad
+       \frac{\partial \mathcal{L}}{\partial x} = \delta W^T, \qquad
+       \delta = \frac{\partial \mathcal{L}}{\partial z}
+
+    Parameters
+    ----------
+    n_inputs, n_outputs : int
+    initializer : function of (shape, rng), as in :mod:`companion.initializers`
+    rng : numpy.random.Generator, or a sequence of K of them
+        K generators make K copies; each draws what it would draw alone.
+
+    Attributes
+    ----------
+    parameters : dict
+        ``W`` of shape ``(n_inputs, n_outputs)`` and ``b`` of shape ``(n_outputs,)``,
+        with K in front for K copies; biases start at 0.
+    gradients : dict
+        The same shapes, filled by :meth:`backward`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a size is not a positive integer, or `rng` not a generator.
+
+    Examples
+    --------
+    >>> layer = Dense(3, 2, rng=np.random.default_rng(0))
+    >>> layer.forward(np.ones((5, 3))).shape
+    (5, 2)
+    """
+
+    def __init__(self, n_inputs, n_outputs, *, initializer=glorot_uniform, rng):
+        shape = (
+            _checks.integer("Dense", "n_inputs", n_inputs, minimum=1),
+            _checks.integer("Dense", "n_outputs", n_outputs, minimum=1),
+        )
+        if not callable(initializer):
+            raise TypeError(
+                f"Dense: `initializer` must be a function of (shape, rng), such as "
+                f"companion.initializers.he_normal; got {initializer!r}."
+            )
+        many = isinstance(rng, list | tuple)
+        rngs = [_checks.generator("Dense", "rng", r) for r in (rng if many else [rng])]
+        if not rngs:
+            raise ValueError("Dense: `rng` must hold a generator; got none.")
+        W = np.stack([initializer(shape, rng=r) for r in rngs])
+        if W.shape[1:] != shape:
+            raise ValueError(
+                f"Dense: `initializer` must return shape {shape}; got {W.shape[1:]}."
+            )
+        W = W if many else W[0]
+        self.parameters = {"W": W, "b": np.zeros(W.shape[:-2] + W.shape[-1:])}
+        self.gradients = {}
+        self.x = None
+
+    def forward(self, x):
+        W, b = self.parameters["W"], self.parameters["b"]
+        x = _checks.real_array("Dense.forward", "x", x)
+        if x.ndim < 2 or x.shape[-1] != W.shape[-2]:
+            raise ValueError(
+                f"Dense.forward: `x` must have shape (..., n, {W.shape[-2]}); got "
+                f"{x.shape}."
+            )
+        self.x = x
+        return x @ W + b[..., None, :]
+
+    def backward(self, dz):
+        _require_forward("Dense.backward", self.x)
+        self.gradients = {"W": _transpose(self.x) @ dz, "b": dz.sum(axis=-2)}
+        return dz @ _transpose(self.parameters["W"])
+
+
+class Activation:
+    r"""Apply a function to every element.
+
+    .. math:: h = f(z), \qquad
+       \frac{\partial \mathcal{L}}{\partial z} =
+       \frac{\partial \mathcal{L}}{\partial h} \odot f'(z)
+
+    Parameters
+    ----------
+    name : str
+        One of the functions of :mod:`companion.activations`.
+
+    Raises
+    ------
+    ValueError
+        If there is no function of that name.
+
+    Examples
+    --------
+    >>> Activation("relu").forward(np.array([[-1.0, 2.0]]))
+    array([[0., 2.]])
+    """
+
+    def __init__(self, name):
+        self.name = _checks.one_of("Activation", "name", name, ACTIVATIONS)
+        self.f = getattr(activations, name)
+        self.f_grad = getattr(activations, name + "_grad")
+        self.z = None
+
+    def forward(self, z):
+        self.z = z
+        return self.f(z)
+
+    def backward(self, dh):
+        _require_forward("Activation.backward", self.z)
+        return dh * self.f_grad(self.z)
+
+
+class Sequential:
+    """Chain layers: the output of each is the input of the next.
+
+    Parameters
+    ----------
+    layers : list
+        Objects with ``forward`` and ``backward``; those that learn have
+        ``parameters`` and ``gradients`` as well.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> net = Sequential([Dense(4, 3, rng=rng), Activation("tanh")])
+    >>> net.forward(np.ones((2, 4))).shape
+    (2, 3)
+    """
+
+    def __init__(self, layers):
+        self.layers = list(layers)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def backward(self, dy):
+        for layer in reversed(self.layers):
+            dy = layer.backward(dy)
+        return dy
+
+    @property
+    def dense(self):
+        """The layers that have weights, from the input to the output."""
+        return [layer for layer in self.layers if hasattr(layer, "parameters")]
+
+
+def stack(widths, *, activation, initializer=glorot_uniform, rng):
+    """Build a net of dense layers, each but the last followed by an activation.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        The number of inputs, of each hidden layer's units, and of outputs.
+    activation : str
+        One of the functions of :mod:`companion.activations`.
+    initializer : function of (shape, rng)
+    rng : numpy.random.Generator, or a sequence of K of them for K copies
+
+    Returns
+    -------
+    Sequential
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are fewer than two widths, or an argument is invalid.
+
+    Examples
+    --------
+    >>> net = stack([64, 32, 10], activation="relu", rng=np.random.default_rng(0))
+    >>> [layer.parameters["W"].shape for layer in net.dense]
+    [(64, 32), (32, 10)]
+    """
+    if np.ndim(widths) != 1 or len(widths) < 2:
+        raise ValueError(
+            f"stack: `widths` must hold the numbers of inputs and outputs at least; "
+            f"got {widths!r}."
+        )
+    layers = []
+    for n_inputs, n_outputs in itertools.pairwise(widths):
+        layers += [
+            Dense(n_inputs, n_outputs, initializer=initializer, rng=rng),
+            Activation(activation),
+        ]
+    return Sequential(layers[:-1])
+
+
+def softmax_cross_entropy(logits, labels):
+    r"""Measure how improbable a net finds the right classes.
+
+    .. math:: \mathcal{L} = -\frac1n \sum_i \log p_{i, y_i}, \quad
+       p_{ij} = \frac{e^{z_{ij}}}{\sum_k e^{z_{ik}}}, \quad
+       \frac{\partial \mathcal{L}}{\partial z_{ij}} = \frac{p_{ij} - [j = y_i]}{n}
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n, n_classes), or (K, n, n_classes)
+    labels : ndarray of int, shape (n,), or (K, n)
+        From 0 to ``n_classes - 1``.
+
+    Returns
+    -------
+    loss : ndarray of shape () or (K,)
+        In nats, the mean over the rows.
+    gradient : ndarray, the shape of `logits`
+        For K copies, each loss with respect to its own logits.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the labels are not integers in range, or the shapes do not match.
+
+    Examples
+    --------
+    >>> loss, gradient = softmax_cross_entropy(np.zeros((1, 2)), np.array([1]))
+    >>> print(f"{loss:.4f}", gradient)
+    0.6931 [[ 0.5 -0.5]]
+    """
+    name = "softmax_cross_entropy"
+    logits, labels = _checks.real_array(name, "logits", logits), np.asarray(labels)
+    if labels.dtype.kind not in "ui":
+        raise TypeError(f"{name}: `labels` must be integers; got {labels.dtype}.")
+    rows = logits.shape[:-1]
+    if logits.ndim < 2 or labels.shape not in (rows, rows[-1:]):
+        raise ValueError(
+            f"{name}: `logits` (..., n, n_classes) and `labels` (..., n) must have the "
+            f"same n; got shapes {logits.shape} and {labels.shape}."
+        )
+    *_, n, n_classes = logits.shape
+    if n == 0 or labels.min() < 0 or labels.max() >= n_classes:
+        raise ValueError(
+            f"{name}: `labels` must be at least one, each from 0 to {n_classes - 1}; "
+            f"got {labels!r}."
+        )
+    labels = np.broadcast_to(labels, logits.shape[:-1])[..., None]
+    shifted = logits - logits.max(axis=-1, keepdims=True)  # no exponential overflows
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    one_hot = labels == np.arange(n_classes)
+    loss = -np.take_along_axis(log_p, labels, axis=-1)[..., 0].mean(axis=-1)
+    return loss, (np.exp(log_p) - one_hot) / n
+
+
+def _require_forward(function, seen):
+    if seen is None:
+        raise ValueError(f"{function}: `forward` must have been called before.")
+
+
+def _transpose(matrices):
+    return np.swapaxes(matrices, -1, -2)
