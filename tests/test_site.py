@@ -1,0 +1,152 @@
+"""The rendered site: every page is there, shows its outputs, and works in a browser.
+
+``make book`` renders it before these tests run.
+"""
+
+import base64
+import functools
+import html
+import http.server
+import re
+import shutil
+import threading
+from pathlib import Path
+
+import nbformat
+import pytest
+from test_layout import toc_pages
+
+ROOT = Path(__file__).parents[1]
+SITE = ROOT / "_build" / "html"
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
+    None,
+)
+
+
+def text_of(page):
+    """Return what a page of HTML says, without tags, spaces folded."""
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", "", page)).split())
+
+
+def missing_outputs(notebook, page, images):
+    """List the stored outputs of a notebook that a page of HTML does not show."""
+    text = text_of(page)
+    missing = []
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "image/png" in data:
+                picture = base64.b64decode(data["image/png"])
+                names = [name for name, content in images.items() if content == picture]
+                if not any(f"_images/{name}" in page for name in names):
+                    missing.append("a picture of " + cell.source)
+            else:
+                shown = output.get("text") or data["text/plain"]
+                if " ".join(shown.split()) not in text:
+                    missing.append(shown)
+    return missing
+
+
+@pytest.mark.parametrize("name", toc_pages())
+def test_a_page_is_rendered(name):
+    page = (SITE / f"{name}.html").read_text("utf-8")
+    article = page[page.index("<article") : page.index("</article>")]
+    assert len(text_of(article)) > 200
+    assert "system-message" not in page
+    source = ROOT / f"{name}.ipynb"
+    if source.is_file():
+        images = {p.name: p.read_bytes() for p in (SITE / "_images").iterdir()}
+        notebook = nbformat.read(source, as_version=4)
+        assert missing_outputs(notebook, page, images) == []
+
+
+def test_a_missing_output_is_found():
+    cell = nbformat.v4.new_code_cell("1")
+    cell.outputs = [
+        nbformat.v4.new_output("stream", text="factor: 0.5 &\n  <b>"),
+        nbformat.v4.new_output("display_data", {"image/png": "AAAA"}),
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    page = '<pre>factor: <span>0.5</span> &amp; &lt;b&gt;</pre><img src="_images/a">'
+    assert missing_outputs(notebook, page, {"a": b"\0\0\0"}) == []
+    assert len(missing_outputs(notebook, page, {"a": b"other"})) == 1
+    assert len(missing_outputs(notebook, page.replace("5", "6"), {})) == 2
+
+
+def test_the_front_page_leads_to_the_index():
+    assert "book/index.html" in (SITE / "index.html").read_text("utf-8")
+
+
+def test_claims_link_to_their_cells():
+    page = (SITE / "book" / "claims.html").read_text("utf-8")
+    links = re.findall(r'href="(\w+)\.html#(claim-[a-z0-9]+)"', page)
+    assert links
+    for name, target in links:
+        chapter = (SITE / "book" / f"{name}.html").read_text("utf-8")
+        assert f'id="{target}"' in chapter
+
+
+def test_no_page_needs_another_server():
+    # A reader without a network sees formulas and fonts all the same.
+    for name in toc_pages():
+        page = (SITE / f"{name}.html").read_text("utf-8")
+        loaded = re.findall(
+            r'<(?:script|img|link)[^>]+(?:src|href)="(https?:[^"]+)"', page
+        )
+        assert loaded == []
+
+
+@pytest.fixture(scope="module")
+def site():
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    handler = functools.partial(Quiet, directory=SITE)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if BROWSER is None:
+        pytest.skip("no Chromium or Chrome on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=options)
+        yield chromium
+        chromium.close()
+
+
+#: Sphinx 7 writes inline scripts twice. This one, of an extension that Jupyter Book
+#: always loads, only serves live code cells, which this book does not have.
+HARMLESS = "Identifier 'THEBE_JS_URL' has already been declared"
+
+
+@pytest.mark.parametrize("width", [1280, 390], ids=["desktop", "phone"])
+@pytest.mark.parametrize("name", toc_pages())
+def test_a_page_works_in_a_browser(browser, site, name, width):
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    wrong = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("requestfailed", lambda request: wrong.append(request.url))
+    page.on("response", lambda r: wrong.append(r.url) if r.status >= 400 else None)
+    page.goto(f"{site}/{name}.html", wait_until="load")
+    has_math = page.evaluate("document.querySelector('.math') !== null")
+    if has_math:
+        page.wait_for_selector("mjx-container", state="attached", timeout=20_000)
+        page.evaluate("MathJax.startup.promise")
+        assert page.evaluate("document.querySelectorAll('mjx-merror').length") == 0
+    broken = "[...document.images].filter(i => i.complete && !i.naturalWidth).length"
+    assert page.evaluate(broken) == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert set(wrong) <= {HARMLESS}
+    page.close()
