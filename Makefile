@@ -1,0 +1,63 @@
+# `make book` renders the book, `make test` checks everything; both make .venv first.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+NOTEBOOKS := $(wildcard book/*.ipynb)
+# Progress bars would reach the outputs that are compared.
+QUIET := TQDM_DISABLE=1
+NBVAL := $(BIN)/pytest --nbval --nbval-current-env -p no:cacheprovider -q
+
+.DEFAULT_GOAL := help
+.PHONY: help book test lint unit notebooks site execute record claims portable bench clean
+.DELETE_ON_ERROR:
+
+help:  ## list the commands
+	@awk -F ':.*## *' '/^[a-z]+:.*##/ {printf "%-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+book: $(READY)  ## render the book to _build/html
+	@# Sphinx would not warn again of a page that it has kept: forget what failed.
+	$(BIN)/jupyter-book build . -n -W --keep-going --quiet \
+		|| { rm -rf _build/.doctrees; exit 1; }
+	@echo "The book is in _build/html/index.html"
+
+test: lint notebooks unit  ## run everything that guards the project
+
+lint: $(READY)  ## check style and layout of the code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+unit: book  ## run the tests of the package, and of the rendered site
+	$(BIN)/pytest -q
+
+notebooks: $(READY)  ## run the notebooks and compare every output with the stored one
+	$(NBVAL) $(NOTEBOOKS)
+
+execute: $(READY)  ## run the notebooks and write their outputs back
+	$(QUIET) $(BIN)/jupyter nbconvert --to notebook --inplace --execute \
+		--ExecutePreprocessor.record_timing=False \
+		--CoalesceStreamsPreprocessor.enabled=True --log-level=WARN $(NOTEBOOKS)
+	$(MAKE) claims
+
+record: $(READY)  ## measure the recorded figures anew, outputs and claims page included
+	COMPANION_RECORD=1 $(MAKE) execute
+
+claims: $(READY)  ## write the page of claims from the ledger and the recorded figures
+	$(BIN)/python -m companion.claims book/recorded > book/claims.part
+	mv book/claims.part book/claims.md
+
+portable: $(READY)  ## run the notebooks as on an old machine with a single core
+	env $$($(BIN)/python tests/old_machine.py) $(NBVAL) $(NOTEBOOKS)
+
+bench: $(READY)  ## measure ratios of speed
+	$(BIN)/pytest -q -s tests/benchmarks/*.py
+
+clean:  ## remove what was built; .venv stays
+	rm -rf _build dist .pytest_cache .ruff_cache .hypothesis
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else \
+		"make: PYTHON must be Python 3.11 or newer; got " + sys.version)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e .
+	touch $@
