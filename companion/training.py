@@ -159,6 +159,11 @@ def fit(
             f"fit: `rng` must be one generator, or a sequence of one for each copy of "
             f"the net; got {len(rngs)} for a net with copies {copies}."
         )
+    if optimizer.learning_rate.shape not in ((), copies):
+        raise ValueError(
+            f"fit: `learning_rate` must be a number or one for each copy; got "
+            f"shape {optimizer.learning_rate.shape} for {copies}."
+        )
     losses, scores = [], []
     with np.errstate(over="ignore", invalid="ignore"):  # a copy may diverge
         for _ in _bar(range(epochs), progress):
@@ -197,11 +202,6 @@ def _epoch(net, x, y, order, batch_size, optimizer):
     for start in range(0, len(x), batch_size):
         rows = order[..., start : start + batch_size]
         loss, gradient = softmax_cross_entropy(net.forward(x[rows]), y[rows])
-        if optimizer.learning_rate.shape not in ((), loss.shape):
-            raise ValueError(
-                f"fit: `learning_rate` must be a number or one for each copy; got "
-                f"shape {optimizer.learning_rate.shape} for {loss.shape}."
-            )
         net.backward(gradient)
         optimizer.step(net.dense)
         total = total + loss * rows.shape[-1]
