@@ -53,6 +53,36 @@ def integer(function, name, value, *, minimum):
     return int(value)
 
 
+def boolean(function, name, value):
+    """Return `value` if it is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{function}: `{name}` must be True or False; got {value!r}.")
+    return bool(value)
+
+
+def slope_range(function, lower, upper):
+    """Return the two ends of a range of slopes as floats, the lower one first."""
+    lower = finite(function, "lower", lower)
+    upper = finite(function, "upper", upper)
+    if lower > upper:
+        raise ValueError(
+            f"{function}: `lower` must not be above `upper`; got {lower} and {upper}."
+        )
+    return lower, upper
+
+
+def broadcasts(function, name, shape, target):
+    """Require that `shape` broadcasts to `target` without changing it."""
+    fits = len(shape) <= len(target) and all(
+        n in (1, m) for n, m in zip(shape[::-1], target[::-1], strict=False)
+    )
+    if not fits:
+        raise ValueError(
+            f"{function}: `{name}` must broadcast to the shape {tuple(target)}; got "
+            f"shape {tuple(shape)}."
+        )
+
+
 def one_of(function, name, value, options):
     """Return `value` if it is one of the strings `options`."""
     if value in options:

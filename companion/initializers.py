@@ -5,7 +5,8 @@ array has shape ``(fan_in, fan_out)``; a convolution kernel has its receptive
 field in front, ``(height, width, channels_in, channels_out)``, and then each fan
 counts the field's size times the channels.  The result is float64.
 
-The chapter *Vanishing and exploding gradients* shows what the variance does.
+The chapter *Vanishing and exploding gradients* shows what the variance does, and the
+chapter *Initialization* derives and measures each of them.
 """
 
 import math
@@ -22,6 +23,17 @@ TRUNCATED_STD = math.sqrt(
 
 MODES = ("fan_in", "fan_out", "fan_avg")
 DISTRIBUTIONS = ("normal", "truncated_normal", "uniform")
+
+#: Which initializer suits which activation: Géron (2019), table 11-1, and for what it
+#: does not have (softsign, and the second line of He's) the row of the nearest kin.
+RECOMMENDED = {
+    "glorot": ("linear", "logistic", "softmax", "tanh", "softsign"),
+    "he": (
+        *("relu", "leaky_relu", "prelu", "rrelu", "elu"),
+        *("celu", "softplus", "silu", "gelu", "mish"),
+    ),
+    "lecun": ("selu",),
+}
 
 
 def fans(shape):
@@ -226,3 +238,91 @@ def lecun_normal(shape, *, rng):
     (100, 50)
     """
     return variance_scaling(shape, rng=rng)
+
+
+def orthogonal(shape, *, gain=1.0, rng):
+    r"""Draw a matrix that keeps lengths, evenly among all such matrices.
+
+    .. math:: W^T W = g^2 I \quad (n_\text{in} \ge n_\text{out}), \qquad
+       W W^T = g^2 I \quad (n_\text{in} \le n_\text{out})
+
+    Parameters
+    ----------
+    shape : sequence of int
+        ``(fan_in, fan_out)``; of a convolution kernel all axes but the last one
+        count as inputs.
+    gain : float, above 0
+        :math:`g`; the variance of an entry is :math:`g^2` over the larger side.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of float64, shape `shape`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type or out of range.
+
+    Notes
+    -----
+    Saxe et al. (2014), section 3.  The columns of a normal matrix, orthogonalized by
+    QR; without the signs of R's diagonal the draw would depend on the algorithm.
+
+    Examples
+    --------
+    >>> w = orthogonal((4, 3), gain=2.0, rng=np.random.default_rng(0))
+    >>> bool(np.allclose(w.T @ w, 4 * np.eye(3)))
+    True
+    """
+    gain = _checks.finite("orthogonal", "gain", gain, above=0)
+    _checks.generator("orthogonal", "rng", rng)
+    shape = _checks.weight_shape("orthogonal", shape)
+    rows, columns = math.prod(shape[:-1]), shape[-1]
+    tall = max(rows, columns), min(rows, columns)
+    q, r = np.linalg.qr(rng.standard_normal(tall))
+    q = q * np.where(np.diag(r) < 0, -1, 1)
+    return gain * (q if rows >= columns else q.T).reshape(shape)
+
+
+def for_activation(name, distribution="normal"):
+    """Return the initializer that is recommended for the layers before an activation.
+
+    Glorot's for none, logistic, tanh and softmax, He's for ReLU and its variants and
+    for ELU, LeCun's for SELU.
+
+    Parameters
+    ----------
+    name : str
+        A function of :mod:`companion.activations`, or "linear" or "softmax".
+    distribution : {"normal", "uniform"}
+
+    Returns
+    -------
+    function of (shape, rng)
+
+    Raises
+    ------
+    ValueError
+        If there is no such activation or distribution.
+
+    Notes
+    -----
+    Géron (2019), table 11-1.  Softsign, CELU, softplus, SiLU, GELU and Mish are not
+    in it and get what their nearest kin has.  The chapter *Initialization* measures
+    where the recommendation keeps the variance and where it does not.
+
+    Examples
+    --------
+    >>> for_activation("relu").__name__, for_activation("tanh", "uniform").__name__
+    ('he_normal', 'glorot_uniform')
+    """
+    return globals()[recommended("for_activation", name, distribution)]
+
+
+def recommended(function, name, distribution):
+    """Return the name of the initializer that `function` recommends."""
+    kinds = {a: kind for kind, names in RECOMMENDED.items() for a in names}
+    kind = kinds[_checks.one_of(function, "name", name, tuple(kinds))]
+    _checks.one_of(function, "distribution", distribution, ("normal", "uniform"))
+    return f"{kind}_{distribution}"

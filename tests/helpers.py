@@ -1,22 +1,38 @@
 r"""The checks that the tests of all backends share.
 
 :func:`check_activation` compares a function with the reference in NumPy: signature,
-value, gradient, shape, dtype, arguments left alone, refusals.  :func:`check_weights`
-decides whether random weights have the mean, variance, range and distribution they
-should.  Both raise ``AssertionError`` with a message that names what differs, and
-``test_conformance.py`` and ``test_initializers.py`` plant faults to prove it.
+value, gradient, shape, dtype, arguments left alone, refusals.
+:func:`check_random_slopes` does what remains for RReLU in training, and
+:func:`check_weights` decides whether random weights have the mean, variance, range and
+distribution they should.  All raise ``AssertionError`` with a message that names what
+differs; ``test_conformance_can_fail.py`` and ``test_initializers.py`` plant faults to
+prove it.
 """
 
+import functools
 import inspect
 import math
 
 import numpy as np
+from backends import sum_to
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from scipy import special, stats
 
 from companion import activations
 from companion.initializers import TRUNCATED_STD
 
-ACTIVATIONS = ("logistic", "tanh", "softsign", "relu", "leaky_relu", "elu", "selu")
+#: z times a gate that opens from 0 to 1; these fall before they rise.
+GATED = ("silu", "gelu", "mish")
+#: All that need no other argument than z.
+ACTIVATIONS = (
+    *("logistic", "tanh", "softsign", "relu", "leaky_relu", "elu", "celu", "selu"),
+    *("softplus", *GATED),
+)
+#: What the others need.
+REQUIRED = {"prelu": {"alpha": 0.25}, "rrelu": {"training": False}}
+NAMES = [*ACTIVATIONS, *REQUIRED]
+BOTH = [*NAMES, *(f"{name}_grad" for name in NAMES)]
 
 #: Distance from 1 to the next number, and the smallest normal number.
 EPS = {"float16": 2**-10, "bfloat16": 2**-7, "float32": 2**-23, "float64": 2**-52}
@@ -28,147 +44,62 @@ POINTS = np.array(
         [-np.inf, -1e4, -88.0, -20.0, -3.0, -1.0],
         [-0.5, -1e-3, -1e-4, -0.0, 0.0, 1e-4],
         [1e-3, 0.5, 1.0, 3.0, 20.0, 88.0],
-        [1e4, np.inf, np.nan, 0.1, -0.1, 2.0],
+        [1e4, np.inf, np.nan, 0.1, -0.1, 25.0],
     ]
 )
 
 
-class NumpyBackend:
-    """The reference itself, in the dtype asked for: ``f`` and ``f_grad``."""
-
-    name = "numpy"
-    default_float = "float64"
-    dtypes = ("float16", "float32", "float64")
-
-    def function(self, name):
-        return getattr(activations, name)
-
-    def tensor(self, values, dtype):
-        return np.asarray(values).astype(dtype)
-
-    def array(self, tensor):
-        return np.asarray(tensor, dtype=np.float64)
-
-    def dtype(self, tensor):
-        return tensor.dtype.name
-
-    def value_and_gradient(self, function, z, upstream, **arguments):
-        derivative = getattr(activations, f"{function.__name__}_grad")
-        return function(z, **arguments), upstream * derivative(z, **arguments)
-
-    def refused(self):
-        """Give arguments that are no real numbers, each with its message's end."""
-        yield np.array([1j]), "must hold real numbers; got dtype complex128."
-        yield np.array([None]), "must hold real numbers; got dtype object."
-        yield ["a"], "must hold real numbers; got dtype <U1."
+def reference(name):
+    """Return a function of :mod:`companion.activations` that needs nothing but z."""
+    name, approximate, _ = name.partition(" approximate")
+    f = getattr(activations, name)
+    given = REQUIRED.get(name.partition("_")[0], {})
+    if approximate:
+        given = {"approximate": True}
+    return functools.partial(f, **given) if given else f
 
 
-class TorchBackend:
-    """``companion.torch`` and autograd."""
+def value_tolerance(name, z, dtype):
+    """Return how far a value may be from the exact one: relatively, and absolutely.
 
-    name = "torch"
-    dtypes = ("float16", "bfloat16", "float32", "float64")
-
-    def __init__(self):
-        import torch
-
-        import companion.torch.activations
-
-        self.framework = torch
-        self.module = companion.torch.activations
-        self.default_float = self.dtype(torch.empty(0))
-
-    def function(self, name):
-        return getattr(self.module, name)
-
-    def tensor(self, values, dtype):
-        values = self.framework.from_numpy(np.array(values))
-        return values.to(getattr(self.framework, dtype))
-
-    def array(self, tensor):
-        return tensor.detach().double().numpy()
-
-    def dtype(self, tensor):
-        return str(tensor.dtype).removeprefix("torch.")
-
-    def value_and_gradient(self, function, z, upstream, **arguments):
-        z = z.clone().requires_grad_()
-        y = function(z, **arguments)
-        # A result of another shape or dtype cannot be asked for the gradient.
-        if y.shape != z.shape or y.dtype != z.dtype:
-            return y, None
-        return y, self.framework.autograd.grad(y, z, upstream)[0]
-
-    def refused(self):
-        complex_number = self.framework.tensor([1j])
-        yield complex_number, "must hold real numbers; got dtype torch.complex64."
-        yield [1.0], "must be a torch.Tensor; got list. Pass torch.as_tensor(z)."
-        yield "a", "must be a torch.Tensor; got str. Pass torch.as_tensor(z)."
+    Relatively four roundings of size eps, since no function here takes more steps
+    than that and none of them cancels.  Below the smallest normal number a backend
+    may round to 0, and a gated function multiplies that by z.  GELU alone may be off
+    by eps times z: the gate of PyTorch is a sum that cancels in the left tail.  It is
+    0 there from z = -40 on in every dtype.
+    """
+    eps, absolute = EPS[dtype], np.full_like(z, TINY[dtype])
+    if name in GATED:
+        absolute *= 1 + _until(1000, z)
+    if name == "gelu":
+        absolute += 4 * eps * _until(40, z)
+    return 4 * eps, absolute
 
 
-class TensorFlowBackend:
-    """``companion.tensorflow`` and ``tf.GradientTape``."""
+def gradient_tolerance(name, z, dtype):
+    """Return how far a derivative may be from the exact one, likewise.
 
-    name = "tensorflow"
-    dtypes = ("float16", "bfloat16", "float32", "float64")
-
-    def __init__(self):
-        import companion.tensorflow.activations  # isort: skip  (first: in silence)
-        import keras
-        import tensorflow
-
-        self.framework = tensorflow
-        self.module = companion.tensorflow.activations
-        self.default_float = keras.backend.floatx()
-
-    def function(self, name):
-        return getattr(self.module, name)
-
-    def tensor(self, values, dtype):
-        return self.framework.cast(self.framework.constant(values), dtype)
-
-    def array(self, tensor):
-        return self.framework.cast(tensor, "float64").numpy()
-
-    def dtype(self, tensor):
-        return tensor.dtype.name
-
-    def value_and_gradient(self, function, z, upstream, **arguments):
-        with self.framework.GradientTape() as tape:
-            tape.watch(z)
-            y = function(z, **arguments)
-        if y.shape != z.shape or y.dtype != z.dtype:
-            return y, None
-        return y, tape.gradient(y, z, output_gradients=upstream)
-
-    def refused(self):
-        complex_number = self.framework.constant([1j], "complex64")
-        yield complex_number, "must hold real numbers; got dtype complex64."
-        yield ["a"], "must hold real numbers; got dtype string."
-        cannot = "which TensorFlow cannot convert to a tensor."
-        yield object(), f"must hold real numbers; got object, {cannot}"
+    Relatively eight roundings, since it takes twice as many steps.  Absolutely four,
+    since the frameworks compute the derivative of the logistic and tanh as
+    :math:`y(1 - y)` and :math:`1 - y^2` from a rounded y; the gated functions multiply
+    that by z and by the derivative of the gate's argument.  From z = 40 on y is 1.
+    """
+    eps = EPS[dtype]
+    return 8 * eps, 4 * eps * (1 + 2 * _until(40, z) * (name in GATED))
 
 
-BACKENDS = {
-    "numpy": NumpyBackend,
-    "torch": TorchBackend,
-    "tensorflow": TensorFlowBackend,
-}
+def _until(end, z):
+    """Return the size of z, and 0 where the gate is shut or open for certain."""
+    return np.where(np.abs(z) < end, np.abs(z), 0)
 
 
 def check_activation(name, backend, dtype, *, function=None, **arguments):
     """Compare one backend's function with the reference, and raise if they differ.
 
     The reference is NumPy in float64, at the very numbers that `dtype` holds, so
-    that the whole difference is the backend's own rounding.
-
-    Value: four roundings of relative size eps, since no function here takes more
-    steps than that and none of them cancels.  Gradient: eight, since it takes twice
-    as many steps, and absolutely four, since the frameworks compute the derivative
-    of the logistic and tanh as :math:`y(1 - y)` and :math:`1 - y^2` from a rounded
-    y.  Below the smallest normal number a backend may round to 0.  The gradient is
-    not compared at nan, where each framework has its own; nan must stay nan in the
-    value.
+    that the whole difference is the backend's own rounding: see
+    :func:`value_tolerance` and :func:`gradient_tolerance`.  The gradient is not
+    compared at nan, where each framework has its own; nan must stay nan in the value.
 
     Parameters
     ----------
@@ -178,15 +109,16 @@ def check_activation(name, backend, dtype, *, function=None, **arguments):
     dtype : {"float16", "bfloat16", "float32", "float64"}
     function : callable, optional
         What to check in place of the backend's own.
-    arguments : float
-        alpha and scale, if not the defaults.
+    arguments : float, bool or ndarray
+        Those without a default, and others to be used in place of it.  An array holds
+        slopes, whose gradient is compared too.
     """
     function = function or backend.function(name)
-    eps, tiny = EPS[dtype], TINY[dtype]
     where = f"{name} in {backend.name}, {dtype}"
+    signature = str(inspect.signature(function)).replace(backend.random, "rng")
     _require(
-        inspect.signature(function) == inspect.signature(getattr(activations, name)),
-        f"{where}: signature {inspect.signature(function)}",
+        signature == str(inspect.signature(getattr(activations, name))),
+        f"{where}: signature {signature}",
     )
 
     z = backend.tensor(POINTS, dtype)
@@ -194,29 +126,40 @@ def check_activation(name, backend, dtype, *, function=None, **arguments):
     # Powers of two: multiplying by them adds no rounding.
     upstream64 = np.resize([1.0, 2.0, 0.5, -1.0, 4.0], POINTS.shape)
     upstream = backend.tensor(upstream64, dtype)
-    y, gradient = backend.value_and_gradient(function, z, upstream, **arguments)
+    slopes = {k: v for k, v in arguments.items() if isinstance(v, np.ndarray)}
+    given = arguments | {k: backend.tensor(v, dtype) for k, v in slopes.items()}
+    given64 = arguments | {k: backend.array(given[k]) for k in slopes}
+    y, gradient = backend.value_and_gradient(function, z, upstream, **given)
     _require(backend.dtype(y) == dtype, f"{where}: dtype {backend.dtype(y)}")
     _require(tuple(y.shape) == POINTS.shape, f"{where}: shape {tuple(y.shape)}")
     unchanged = np.array_equal(backend.array(z), z64, equal_nan=True)
     _require(unchanged, f"{where}: input changed in place")
 
-    expected = getattr(activations, name)(z64, **arguments)
-    close(backend.array(y), expected, 4 * eps, tiny, f"{where}: value")
+    expected = getattr(activations, name)(z64, **given64)
+    tolerance = value_tolerance(name, z64, dtype)
+    close(backend.array(y), expected, *tolerance, f"{where}: value")
     _require(gradient is not None, f"{where}: gradient is missing")
     _require(
         backend.dtype(gradient) == dtype,
         f"{where}: gradient dtype {backend.dtype(gradient)}",
     )
-    expected = upstream64 * getattr(activations, f"{name}_grad")(z64, **arguments)
+    derivative = getattr(activations, f"{name}_grad")(z64, **given64)
     number = ~np.isnan(z64)
+    relative, absolute = gradient_tolerance(name, z64, dtype)
     close(
         backend.array(gradient)[number],
-        expected[number],
-        8 * eps,
-        4 * eps * np.abs(upstream64[number]),
+        (upstream64 * derivative)[number],
+        relative,
+        (absolute * np.abs(upstream64))[number],
         f"{where}: gradient",
     )
+    for k in slopes:
+        _check_slope_gradient(
+            backend, dtype, function, z64, upstream64, given64[k], where
+        )
 
+    # One slope instead of an array, which suits no other shape.
+    arguments |= {k: float(v.flat[0]) for k, v in slopes.items()}
     for shape in ((), (0,), (2, 0, 3), (5,), (2, 1, 3)):
         y = function(backend.tensor(np.ones(shape), dtype), **arguments)
         _require(tuple(y.shape) == shape, f"{where}: shape {tuple(y.shape)}")
@@ -227,24 +170,45 @@ def check_activation(name, backend, dtype, *, function=None, **arguments):
         got, default = backend.dtype(y), backend.default_float
         _require(got == default, f"{where}: dtype {got} from {kind}")
         expected = getattr(activations, name)(integers, **arguments)
-        message = f"{where}: value from {kind}"
-        close(backend.array(y), expected, 4 * EPS[default], TINY[default], message)
+        tolerance = value_tolerance(name, integers.astype(float), default)
+        close(backend.array(y), expected, *tolerance, f"{where}: value from {kind}")
 
-    _check_refusals(name, backend, function, where)
+    _check_refusals(name, backend, function, arguments, where)
 
 
-def _check_refusals(name, backend, function, where):
+def _check_slope_gradient(backend, dtype, function, z64, upstream64, alpha64, where):
+    """Compare the gradient of the slopes: a sum, whose terms are exact or rounded."""
+    # At minus infinity a slope of 0 stands for the limit, and has no derivative.
+    z64 = np.where(np.isinf(z64) & (alpha64 == 0), -1.0, z64)
+    z, upstream, alpha = (backend.tensor(x, dtype) for x in (z64, upstream64, alpha64))
+    gradient = backend.slope_gradient(function, z, upstream, alpha)
+    got = backend.dtype(gradient), tuple(gradient.shape)
+    _require(got == (dtype, alpha64.shape), f"{where}: slope gradient is {got}")
+    terms = upstream64 * activations.prelu_slope_derivative(z64, alpha64)
+    close(
+        backend.array(gradient),
+        sum_to(terms, alpha64.shape),
+        0.0,
+        8 * EPS[dtype] * sum_to(np.abs(terms), alpha64.shape),
+        f"{where}: slope gradient",
+    )
+
+
+def _check_refusals(name, backend, function, arguments, where):
     """Require the reference's error, type and text, for each bad argument."""
     for bad, end in backend.refused():
-        _require_error(function, (bad,), {}, TypeError, f"{name}: `z` {end}", where)
+        text = f"{name}: `z` {end}"
+        _require_error(function, (bad,), arguments, TypeError, text, where)
     z = backend.tensor([1.0], "float32")
     for argument in list(inspect.signature(function).parameters)[1:]:
-        for bad in ("a", None, True, 1j, math.inf, math.nan):
+        for bad in ("a", None, True, 1j, math.inf, math.nan, 0.0, -1.0):
+            if argument == backend.random or (argument, bad) == ("training", True):
+                continue  # each backend has its own source of random numbers
+            given = arguments | {argument: bad}
             try:
-                getattr(activations, name)(1.0, **{argument: bad})
+                getattr(activations, name)(1.0, **given)
             except (TypeError, ValueError) as error:
-                kind, text = type(error), str(error)
-            _require_error(function, (z,), {argument: bad}, kind, text, where)
+                _require_error(function, (z,), given, type(error), str(error), where)
 
 
 def _require_error(function, args, arguments, kind, text, where):
@@ -264,7 +228,7 @@ def close(actual, expected, relative, absolute, message):
     Plain ``assert`` would vanish under ``python -O``.
     """
     actual, expected = np.broadcast_arrays(actual, expected)
-    with np.errstate(invalid="ignore"):  # inf - inf
+    with np.errstate(invalid="ignore"):  # inf - inf, and 0 times inf
         wrong = np.abs(actual - expected) > absolute + relative * np.abs(expected)
     wrong |= np.isnan(actual) != np.isnan(expected)
     infinite = np.isinf(actual) | np.isinf(expected)
@@ -327,3 +291,80 @@ def check_weights(weights, variance, distribution, *, eps=2**-52):
     _require(
         distance <= allowed, f"distribution: distance {distance:.4f} > {allowed:.4f}"
     )
+
+
+def check_random_slopes(backend, dtype, *, function=None):
+    r"""Require of RReLU in training all that can be told from its values.
+
+    Positive numbers pass, the slopes of the others are uniform between the two ends,
+    the gradient is the slope that the value shows, and a seed tells what is drawn.
+    The largest distance between the distribution functions and the mean are held to
+    what a correct sampler exceeds with probability 5.7e-7, as in
+    :func:`check_weights`; a slope may be rounded to the dtype.
+
+    Parameters
+    ----------
+    backend : NumpyBackend, TorchBackend or TensorFlowBackend
+    dtype : {"float16", "bfloat16", "float32", "float64"}
+    function : callable, optional
+        What to check in place of the backend's own.
+    """
+    function = function or backend.function("rrelu")
+    where = f"rrelu in {backend.name}, {dtype}"
+    lower, upper, n = -0.25, 0.5, 10_000
+    rounding = EPS[dtype] * upper
+
+    def draw(seed):
+        z = np.concatenate([np.full(n, -1.0), [0.0, 1e-3, 2.0, 1e4, np.inf, np.nan]])
+        y, gradient = backend.value_and_gradient(
+            function,
+            backend.tensor(z, dtype),
+            backend.tensor(np.ones_like(z), dtype),
+            lower=lower,
+            upper=upper,
+            training=True,
+            **backend.source(seed),
+        )
+        _require(gradient is not None, f"{where}: shape or dtype of the value")
+        passed = backend.array(backend.tensor(z, dtype))[n:]
+        same = np.array_equal(backend.array(y)[n:], passed, equal_nan=True)
+        _require(same, f"{where}: positive numbers are changed")
+        _require(
+            (backend.array(gradient)[n + 1 : -1] == 1).all(),
+            f"{where}: gradient of positive numbers",
+        )
+        slopes = -backend.array(y)[:n]
+        same = np.array_equal(backend.array(gradient)[:n], slopes)
+        _require(same, f"{where}: gradient is not the slope")
+        return slopes
+
+    slopes = draw(1)
+    inside = lower - rounding <= slopes.min() and slopes.max() <= upper + rounding
+    _require(inside, f"{where}: range {slopes.min()} to {slopes.max()}")
+    cdf = (np.sort(slopes) - lower) / (upper - lower)
+    distance = np.abs(cdf - (np.arange(n) + 0.5) / n).max()
+    allowed = special.kolmogi(FALSE_ALARM) / math.sqrt(n)
+    allowed += 0.5 / n + rounding / (upper - lower)
+    _require(distance <= allowed, f"{where}: distribution is {distance:.4f} off")
+    tested = backend.array(
+        function(backend.tensor([-1.0], dtype), lower, upper, training=False)
+    )
+    error = 5 * (upper - lower) / math.sqrt(12 * n) + rounding
+    off = abs(slopes.mean() + tested[0])
+    _require(off <= error, f"{where}: mean is {off:.4f} from the test slope")
+    _require(np.array_equal(draw(1), slopes), f"{where}: the same seed draws others")
+    differ = np.mean(draw(2) != slopes)
+    _require(differ > 0.5, f"{where}: another seed draws {differ:.0%} others")
+
+
+def arrays(special=True):
+    """Draw arrays of any shape and float dtype, empty ones and subnormals too."""
+
+    def of_width(width):
+        numbers = st.floats(-1e4, 1e4, width=width, allow_subnormal=True)
+        if special:
+            numbers |= st.sampled_from([np.nan, np.inf, -np.inf])
+        shapes = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
+        return hnp.arrays(f"float{width}", shapes, elements=numbers)
+
+    return st.sampled_from([16, 32, 64]).flatmap(of_width)

@@ -144,6 +144,76 @@ def test_integer_refuses_what_is_too_small(value, minimum):
     assert refusal(_checks.integer, value, minimum=minimum) == (ValueError, message)
 
 
+# --- boolean --------------------------------------------------------------------------
+@pytest.mark.parametrize("value", [True, False, np.True_, np.False_])
+def test_boolean_returns_a_python_bool(value):
+    got = _checks.boolean("f", "x", value)
+    assert type(got) is bool
+    assert got == value
+
+
+@pytest.mark.parametrize("value", [0, 1, 1.0, "True", None, [True], np.array(True)])
+def test_boolean_refuses_what_is_none(value):
+    message = f"f: `x` must be True or False; got {value!r}."
+    assert refusal(_checks.boolean, value) == (TypeError, message)
+
+
+# --- slope_range ----------------------------------------------------------------------
+@pytest.mark.parametrize("ends", [(0.25, 0.5), (-1, 1), (np.float32(2), 2), (0, -0.0)])
+def test_slope_range_returns_python_floats(ends):
+    got = _checks.slope_range("f", *ends)
+    assert got == ends
+    assert [type(end) for end in got] == [float, float]
+
+
+@pytest.mark.parametrize(
+    ("ends", "kind", "end"),
+    [
+        (
+            (0.5, 0.25),
+            ValueError,
+            "`lower` must not be above `upper`; got 0.5 and 0.25.",
+        ),
+        ((2, -1), ValueError, "`lower` must not be above `upper`; got 2.0 and -1.0."),
+        (("a", 1), TypeError, "`lower` must be a real number; got 'a'."),
+        ((1, None), TypeError, "`upper` must be a real number; got None."),
+        ((math.nan, 1), ValueError, "`lower` must be a finite number; got nan."),
+        ((1, math.inf), ValueError, "`upper` must be a finite number; got inf."),
+    ],
+)
+def test_slope_range_refuses(ends, kind, end):
+    with pytest.raises(kind) as caught:
+        _checks.slope_range("f", *ends)
+    assert str(caught.value) == f"f: {end}"
+
+
+# --- broadcasts -----------------------------------------------------------------------
+small_shapes = st.lists(st.integers(0, 3), max_size=3).map(tuple)
+
+
+@quick
+@given(shape=small_shapes, target=small_shapes)
+def test_broadcasts_decides_as_numpy_does(shape, target):
+    try:
+        np.broadcast_to(np.empty(shape), target)
+    except ValueError:
+        message = f"f: `x` must broadcast to the shape {target}; got shape {shape}."
+        assert refusal(_checks.broadcasts, shape, target) == (ValueError, message)
+    else:
+        _checks.broadcasts("f", "x", shape, target)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (1,), (2, 1), (1, 3), (2, 3)])
+def test_broadcasts_accepts(shape):
+    _checks.broadcasts("f", "x", shape, (2, 3))
+
+
+@pytest.mark.parametrize("shape", [(2,), (3, 1), (1, 2, 3), (0,)])
+def test_broadcasts_refuses(shape):
+    message = f"f: `x` must broadcast to the shape (2, 3); got shape {shape}."
+    assert refusal(_checks.broadcasts, shape, [2, 3]) == (ValueError, message)
+
+
 # --- one_of ---------------------------------------------------------------------------
 OPTIONS = ("fan_in", "fan_out")
 

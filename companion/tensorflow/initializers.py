@@ -8,15 +8,19 @@ size times the channels.
 The random operations are TensorFlow's stateless ones: the same `seed` and `shape`
 give the same weights.  float16 and bfloat16 weights are drawn in float32 and then
 rounded.
+
+The classes at the end are the same functions for Keras: ``keras.layers.Dense(100,
+kernel_initializer=HeNormal(seed=1))``.
 """
 
 import math
+import numbers
 
 import keras
 import tensorflow as tf
 
 from companion import _checks
-from companion.initializers import DISTRIBUTIONS, MODES, TRUNCATED_STD, fan
+from companion.initializers import DISTRIBUTIONS, MODES, TRUNCATED_STD, fan, recommended
 
 
 def variance_scaling(
@@ -57,31 +61,41 @@ def variance_scaling(
     >>> f"{400 * w.numpy().var():.1f}"
     '2.0'
     """
-    scale = _checks.finite("variance_scaling", "scale", scale, above=0)
-    _checks.one_of("variance_scaling", "mode", mode, MODES)
-    _checks.one_of("variance_scaling", "distribution", distribution, DISTRIBUTIONS)
+    scale = _check_scaling("variance_scaling", scale, mode, distribution)
     shape = _checks.weight_shape("variance_scaling", shape)
-    seed = _seed_pair(seed)
-    dtype = tf.as_dtype(dtype or keras.backend.floatx())
-    if not dtype.is_floating:
-        raise TypeError(
-            "variance_scaling: `dtype` must be a floating-point dtype; got "
-            f"{dtype.name}."
-        )
+    seed = _seed_pair("variance_scaling", seed)
+    dtype, drawn = _dtypes("variance_scaling", dtype)
     std = math.sqrt(scale / fan(shape, mode))
-    drawn = {"dtype": tf.float64 if dtype == tf.float64 else tf.float32}
     if distribution == "uniform":
         limit = math.sqrt(3) * std
-        w = tf.random.stateless_uniform(shape, seed, -limit, limit, **drawn)
+        w = tf.random.stateless_uniform(shape, seed, -limit, limit, drawn)
     elif distribution == "normal":
-        w = tf.random.stateless_normal(shape, seed, 0.0, std, **drawn)
+        w = tf.random.stateless_normal(shape, seed, 0.0, std, drawn)
     else:
         std = std / TRUNCATED_STD
-        w = tf.random.stateless_truncated_normal(shape, seed, 0.0, std, **drawn)
+        w = tf.random.stateless_truncated_normal(shape, seed, 0.0, std, drawn)
     return tf.cast(w, dtype)
 
 
-def _seed_pair(seed):
+def _check_scaling(function, scale, mode, distribution):
+    """Return `scale` as a float if the three make sense."""
+    scale = _checks.finite(function, "scale", scale, above=0)
+    _checks.one_of(function, "mode", mode, MODES)
+    _checks.one_of(function, "distribution", distribution, DISTRIBUTIONS)
+    return scale
+
+
+def _dtypes(function, dtype):
+    """Return the dtype of the result, and that in which it is drawn."""
+    dtype = tf.as_dtype(dtype or keras.backend.floatx())
+    if not dtype.is_floating:
+        raise TypeError(
+            f"{function}: `dtype` must be a floating-point dtype; got {dtype.name}."
+        )
+    return dtype, tf.float64 if dtype == tf.float64 else tf.float32
+
+
+def _seed_pair(function, seed):
     """Return `seed`, an integer or two of them, as a tensor of two integers."""
     try:
         pair = tf.convert_to_tensor(seed)
@@ -89,7 +103,7 @@ def _seed_pair(seed):
         pair = tf.constant("")
     if not pair.dtype.is_integer or pair.shape not in ((), (2,)):
         raise TypeError(
-            "variance_scaling: `seed` must be an integer or a pair of integers; got "
+            f"{function}: `seed` must be an integer or a pair of integers; got "
             f"{seed!r}."
         )
     return tf.stack([tf.zeros_like(pair), pair]) if pair.shape == () else pair
@@ -205,3 +219,219 @@ def lecun_normal(shape, *, seed, dtype=None):
     TensorShape([100, 50])
     """
     return variance_scaling(shape, seed=seed, dtype=dtype)
+
+
+def orthogonal(shape, *, gain=1.0, seed, dtype=None):
+    r"""Draw a matrix that keeps lengths, evenly among all such matrices.
+
+    .. math:: W^T W = g^2 I \quad (n_\text{in} \ge n_\text{out}), \qquad
+       W W^T = g^2 I \quad (n_\text{in} \le n_\text{out})
+
+    Parameters
+    ----------
+    shape : sequence of int
+        ``(fan_in, fan_out)``; of a convolution kernel all axes but the last one
+        count as inputs.
+    gain : float, above 0
+        :math:`g`; the variance of an entry is :math:`g^2` over the larger side.
+    seed : int or pair of int
+    dtype : floating-point dtype, optional
+        By default ``keras.backend.floatx()``.
+
+    Returns
+    -------
+    tf.Tensor, shape `shape`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type or out of range.
+
+    Notes
+    -----
+    Saxe et al. (2014), section 3, and the algorithm of
+    :func:`companion.initializers.orthogonal`.
+
+    Examples
+    --------
+    >>> w = orthogonal((4, 3), gain=2.0, seed=0).numpy()
+    >>> bool(abs(w.T @ w - 4 * tf.eye(3)).numpy().max() < 1e-5)
+    True
+    """
+    gain = _checks.finite("orthogonal", "gain", gain, above=0)
+    shape = _checks.weight_shape("orthogonal", shape)
+    seed = _seed_pair("orthogonal", seed)
+    dtype, drawn = _dtypes("orthogonal", dtype)
+    rows, columns = math.prod(shape[:-1]), shape[-1]
+    tall = max(rows, columns), min(rows, columns)
+    q, r = tf.linalg.qr(tf.random.stateless_normal(tall, seed, dtype=drawn))
+    q = gain * tf.where(tf.linalg.diag_part(r) < 0, -q, q)
+    w = q if rows >= columns else tf.transpose(q)
+    return tf.cast(tf.reshape(w, shape), dtype)
+
+
+def for_activation(name, distribution="normal"):
+    """Return the initializer that is recommended for the layers before an activation.
+
+    The recommendation, `name`, `distribution` and errors are those of
+    :func:`companion.initializers.for_activation`.
+
+    Returns
+    -------
+    function of (shape, seed, dtype)
+
+    Examples
+    --------
+    >>> for_activation("relu").__name__, for_activation("tanh", "uniform").__name__
+    ('he_normal', 'glorot_uniform')
+    """
+    return globals()[recommended("for_activation", name, distribution)]
+
+
+# --- for Keras ------------------------------------------------------------------------
+class _Initializer(keras.initializers.Initializer):
+    """Call the function `draw` with a seed that Keras does not pass.
+
+    Parameters
+    ----------
+    seed : int or keras.random.SeedGenerator
+        An integer gives the same weights at each call, as in Keras: **two layers of
+        one shape start alike**.  A generator gives new ones.
+
+    Raises
+    ------
+    TypeError
+        If `seed` is neither.
+    """
+
+    def __init__(self, *, seed):
+        integer = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
+        if not integer and not isinstance(seed, keras.random.SeedGenerator):
+            raise TypeError(
+                f"{type(self).__name__}: `seed` must be an integer or a "
+                f"keras.random.SeedGenerator; got {seed!r}."
+            )
+        self.seed = int(seed) if integer else seed
+        self.arguments = {}
+
+    def __call__(self, shape, dtype=None):
+        seed = self.seed if isinstance(self.seed, int) else self.seed.next()
+        return self.draw(shape, **self.arguments, seed=seed, dtype=dtype)
+
+    def get_config(self):
+        config = {**self.arguments, "seed": self.seed}
+        return keras.saving.serialize_keras_object(config)
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**keras.saving.deserialize_keras_object(config))
+
+
+_register = keras.saving.register_keras_serializable(package="companion")
+
+
+@_register
+class VarianceScaling(_Initializer):
+    """Be :func:`variance_scaling` for a Keras layer.
+
+    Parameters
+    ----------
+    scale, mode, distribution
+        Those of :func:`variance_scaling`, whose default is a true normal; Keras'
+        class of this name truncates it.
+    seed : int or keras.random.SeedGenerator
+        An integer gives the same weights at each call, as in Keras: **two layers of
+        one shape start alike**.  A generator gives new ones.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type, out of range or an unknown name.
+
+    Examples
+    --------
+    >>> he = VarianceScaling(2.0, seed=keras.random.SeedGenerator(0))
+    >>> layer = keras.layers.Dense(100, kernel_initializer=he)
+    >>> layer.build((None, 400))
+    >>> f"{400 * layer.kernel.numpy().var():.1f}"
+    '2.0'
+    """
+
+    draw = staticmethod(variance_scaling)
+
+    def __init__(self, scale=1.0, mode="fan_in", distribution="normal", *, seed):
+        super().__init__(seed=seed)
+        scale = _check_scaling("VarianceScaling", scale, mode, distribution)
+        self.arguments = {"scale": scale, "mode": mode, "distribution": distribution}
+
+
+@_register
+class GlorotUniform(_Initializer):
+    """Be :func:`glorot_uniform` for a Keras layer."""
+
+    draw = staticmethod(glorot_uniform)
+
+
+@_register
+class GlorotNormal(_Initializer):
+    """Be :func:`glorot_normal` for a Keras layer: a true normal, not truncated."""
+
+    draw = staticmethod(glorot_normal)
+
+
+@_register
+class HeUniform(_Initializer):
+    """Be :func:`he_uniform` for a Keras layer."""
+
+    draw = staticmethod(he_uniform)
+
+
+@_register
+class HeNormal(_Initializer):
+    """Be :func:`he_normal` for a Keras layer: a true normal, not truncated."""
+
+    draw = staticmethod(he_normal)
+
+
+@_register
+class HeAvgUniform(_Initializer):
+    """Be :func:`he_avg_uniform` for a Keras layer; Keras has no class for it."""
+
+    draw = staticmethod(he_avg_uniform)
+
+
+@_register
+class LecunUniform(_Initializer):
+    """Be :func:`lecun_uniform` for a Keras layer."""
+
+    draw = staticmethod(lecun_uniform)
+
+
+@_register
+class LecunNormal(_Initializer):
+    """Be :func:`lecun_normal` for a Keras layer: a true normal, not truncated."""
+
+    draw = staticmethod(lecun_normal)
+
+
+@_register
+class Orthogonal(_Initializer):
+    """Be :func:`orthogonal` for a Keras layer.
+
+    Parameters
+    ----------
+    gain : float, above 0
+    seed : int or keras.random.SeedGenerator
+        As for :class:`VarianceScaling`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type or out of range.
+    """
+
+    draw = staticmethod(orthogonal)
+
+    def __init__(self, gain=1.0, *, seed):
+        super().__init__(seed=seed)
+        self.arguments = {"gain": _checks.finite("Orthogonal", "gain", gain, above=0)}

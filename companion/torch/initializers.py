@@ -17,7 +17,7 @@ import math
 import torch
 
 from companion import _checks
-from companion.initializers import DISTRIBUTIONS, MODES, TRUNCATED_STD, fan
+from companion.initializers import DISTRIBUTIONS, MODES, TRUNCATED_STD, fan, recommended
 
 
 def variance_scaling_(
@@ -64,13 +64,8 @@ def variance_scaling_(
     scale = _checks.finite("variance_scaling_", "scale", scale, above=0)
     _checks.one_of("variance_scaling_", "mode", mode, MODES)
     _checks.one_of("variance_scaling_", "distribution", distribution, DISTRIBUTIONS)
-    if not isinstance(generator, torch.Generator | None):
-        raise TypeError(
-            "variance_scaling_: `generator` must be a torch.Generator or None; got "
-            f"{type(generator).__name__}. "
-            "Pass generator=torch.Generator().manual_seed(seed)."
-        )
-    n_outputs, n_inputs, *field = _weight_shape(tensor)
+    _check_generator("variance_scaling_", generator)
+    n_outputs, n_inputs, *field = _weight_shape("variance_scaling_", tensor)
     std = math.sqrt(scale / fan((*field, n_inputs, n_outputs), mode))
     with torch.no_grad():
         dtype = torch.promote_types(tensor.dtype, torch.float32)
@@ -85,18 +80,27 @@ def variance_scaling_(
         return tensor.copy_(draw)
 
 
-def _weight_shape(tensor):
+def _check_generator(function, generator):
+    """Require that `generator` is one of PyTorch's, or none."""
+    if not isinstance(generator, torch.Generator | None):
+        raise TypeError(
+            f"{function}: `generator` must be a torch.Generator or None; got "
+            f"{type(generator).__name__}. "
+            "Pass generator=torch.Generator().manual_seed(seed)."
+        )
+
+
+def _weight_shape(function, tensor):
     """Return the shape of `tensor` if its first two axes can be (fan_out, fan_in)."""
     if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
         dtype = getattr(tensor, "dtype", type(tensor).__name__)
         raise TypeError(
-            "variance_scaling_: `tensor` must be a floating-point torch.Tensor; "
-            f"got {dtype}."
+            f"{function}: `tensor` must be a floating-point torch.Tensor; got {dtype}."
         )
     if tensor.ndim < 2 or 0 in tensor.shape:
         raise ValueError(
-            "variance_scaling_: `tensor` must have at least two axes, (fan_out, "
-            f"fan_in) first, and none of size 0; got shape {tuple(tensor.shape)}."
+            f"{function}: `tensor` must have at least two axes, (fan_out, fan_in) "
+            f"first, and none of size 0; got shape {tuple(tensor.shape)}."
         )
     return tensor.shape
 
@@ -221,3 +225,73 @@ def lecun_normal_(tensor, *, generator=None):
     torch.Size([50, 100])
     """
     return variance_scaling_(tensor, generator=generator)
+
+
+def orthogonal_(tensor, *, gain=1.0, generator=None):
+    r"""Fill with a matrix that keeps lengths, evenly among all such matrices.
+
+    .. math:: W^T W = g^2 I \quad (n_\text{in} \le n_\text{out}), \qquad
+       W W^T = g^2 I \quad (n_\text{in} \ge n_\text{out})
+
+    Parameters
+    ----------
+    tensor : torch.Tensor of floats, shape (fan_out, fan_in, *field)
+        **PyTorch's layout, outputs first**; of a convolution all axes but the first
+        one count as inputs.
+    gain : float, above 0
+        :math:`g`; the variance of an entry is :math:`g^2` over the larger side.
+    generator : torch.Generator, optional
+        On the device of `tensor`.  Without one, PyTorch's global generator is used.
+
+    Returns
+    -------
+    torch.Tensor
+        `tensor` itself.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type or out of range.
+
+    Notes
+    -----
+    Saxe et al. (2014), section 3, and the algorithm of
+    :func:`companion.initializers.orthogonal`; :math:`W` is that function's
+    transposed, as the layout is.
+
+    Examples
+    --------
+    >>> g = torch.Generator().manual_seed(0)
+    >>> w = orthogonal_(torch.empty(3, 4), gain=2.0, generator=g)
+    >>> bool(torch.allclose(w @ w.T, 4 * torch.eye(3), atol=1e-5))
+    True
+    """
+    gain = _checks.finite("orthogonal_", "gain", gain, above=0)
+    _check_generator("orthogonal_", generator)
+    rows, *others = _weight_shape("orthogonal_", tensor)
+    columns = math.prod(others)
+    with torch.no_grad():
+        dtype = torch.promote_types(tensor.dtype, torch.float32)
+        draw = torch.empty(rows, columns, dtype=dtype, device=tensor.device)
+        draw.normal_(generator=generator)
+        q, r = torch.linalg.qr(draw if rows >= columns else draw.T)
+        q = gain * torch.where(r.diagonal() < 0, -q, q)
+        return tensor.copy_((q if rows >= columns else q.T).reshape(tensor.shape))
+
+
+def for_activation(name, distribution="normal"):
+    """Return the initializer that is recommended for the layers before an activation.
+
+    The recommendation, `name`, `distribution` and errors are those of
+    :func:`companion.initializers.for_activation`.
+
+    Returns
+    -------
+    function of (tensor, generator)
+
+    Examples
+    --------
+    >>> for_activation("relu").__name__, for_activation("tanh", "uniform").__name__
+    ('he_normal_', 'glorot_uniform_')
+    """
+    return globals()[recommended("for_activation", name, distribution) + "_"]

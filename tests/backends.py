@@ -1,0 +1,181 @@
+"""NumPy, PyTorch and TensorFlow behind one set of methods, for tests of all three."""
+
+import copy
+import functools
+
+import numpy as np
+import pytest
+
+from companion import activations
+
+
+class NumpyBackend:
+    """The reference itself, in the dtype asked for: ``f`` and ``f_grad``."""
+
+    name = "numpy"
+    random = "rng"
+    default_float = "float64"
+    dtypes = ("float16", "float32", "float64")
+
+    def function(self, name):
+        return getattr(activations, name)
+
+    def tensor(self, values, dtype):
+        return np.asarray(values).astype(dtype)
+
+    def array(self, tensor):
+        return np.asarray(tensor, dtype=np.float64)
+
+    def dtype(self, tensor):
+        return tensor.dtype.name
+
+    def value_and_gradient(self, function, z, upstream, **arguments):
+        derivative = getattr(activations, f"{function.__name__}_grad")
+        again = copy.deepcopy(arguments)  # a generator draws the same slopes twice
+        return function(z, **arguments), upstream * derivative(z, **again)
+
+    def slope_gradient(self, function, z, upstream, alpha):
+        derivative = getattr(activations, f"{function.__name__}_slope_derivative")
+        return sum_to(upstream * derivative(z, alpha), alpha.shape)
+
+    def source(self, seed):
+        return {"rng": np.random.default_rng(seed)}
+
+    def refused(self):
+        """Give arguments that are no real numbers, each with its message's end."""
+        yield np.array([1j]), "must hold real numbers; got dtype complex128."
+        yield np.array([None]), "must hold real numbers; got dtype object."
+        yield ["a"], "must hold real numbers; got dtype <U1."
+
+
+class TorchBackend:
+    """``companion.torch`` and autograd."""
+
+    name = "torch"
+    random = "generator"
+    dtypes = ("float16", "bfloat16", "float32", "float64")
+
+    def __init__(self):
+        import torch
+
+        import companion.torch.activations
+
+        self.framework = torch
+        self.module = companion.torch.activations
+        self.default_float = self.dtype(torch.empty(0))
+
+    def function(self, name):
+        return getattr(self.module, name)
+
+    def tensor(self, values, dtype):
+        values = self.framework.from_numpy(np.array(values))
+        return values.to(getattr(self.framework, dtype))
+
+    def array(self, tensor):
+        return tensor.detach().double().numpy()
+
+    def dtype(self, tensor):
+        return str(tensor.dtype).removeprefix("torch.")
+
+    def value_and_gradient(self, function, z, upstream, **arguments):
+        z = z.clone().requires_grad_()
+        y = function(z, **arguments)
+        # A result of another shape or dtype cannot be asked for the gradient.
+        if y.shape != z.shape or y.dtype != z.dtype:
+            return y, None
+        return y, self.framework.autograd.grad(y, z, upstream)[0]
+
+    def slope_gradient(self, function, z, upstream, alpha):
+        alpha = alpha.clone().requires_grad_()
+        return self.framework.autograd.grad(function(z, alpha), alpha, upstream)[0]
+
+    def source(self, seed):
+        return {"generator": self.framework.Generator().manual_seed(seed)}
+
+    def refused(self):
+        complex_number = self.framework.tensor([1j])
+        yield complex_number, "must hold real numbers; got dtype torch.complex64."
+        yield [1.0], "must be a torch.Tensor; got list. Pass torch.as_tensor(z)."
+        yield "a", "must be a torch.Tensor; got str. Pass torch.as_tensor(z)."
+
+
+class TensorFlowBackend:
+    """``companion.tensorflow`` and ``tf.GradientTape``."""
+
+    name = "tensorflow"
+    random = "seed"
+    dtypes = ("float16", "bfloat16", "float32", "float64")
+
+    def __init__(self):
+        import companion.tensorflow.activations  # isort: skip  (first: in silence)
+        import keras
+        import tensorflow
+
+        self.framework = tensorflow
+        self.module = companion.tensorflow.activations
+        self.default_float = keras.backend.floatx()
+
+    def function(self, name):
+        return getattr(self.module, name)
+
+    def tensor(self, values, dtype):
+        return self.framework.cast(self.framework.constant(values), dtype)
+
+    def array(self, tensor):
+        return self.framework.cast(tensor, "float64").numpy()
+
+    def dtype(self, tensor):
+        return tensor.dtype.name
+
+    def value_and_gradient(self, function, z, upstream, **arguments):
+        with self.framework.GradientTape() as tape:
+            tape.watch(z)
+            y = function(z, **arguments)
+        if y.shape != z.shape or y.dtype != z.dtype:
+            return y, None
+        return y, tape.gradient(y, z, output_gradients=upstream)
+
+    def slope_gradient(self, function, z, upstream, alpha):
+        with self.framework.GradientTape() as tape:
+            tape.watch(alpha)
+            y = function(z, alpha)
+        return tape.gradient(y, alpha, output_gradients=upstream)
+
+    def source(self, seed):
+        return {"seed": seed}
+
+    def refused(self):
+        complex_number = self.framework.constant([1j], "complex64")
+        yield complex_number, "must hold real numbers; got dtype complex64."
+        yield ["a"], "must hold real numbers; got dtype string."
+        cannot = "which TensorFlow cannot convert to a tensor."
+        yield object(), f"must hold real numbers; got object, {cannot}"
+
+
+BACKENDS = {
+    "numpy": NumpyBackend,
+    "torch": TorchBackend,
+    "tensorflow": TensorFlowBackend,
+}
+
+
+#: The frameworks that are compared with the reference.
+FRAMEWORKS = ["torch", "tensorflow"]
+#: One dtype is not enough, and not every backend has all of them.
+CASES = [
+    (backend, dtype) for backend, kind in BACKENDS.items() for dtype in kind.dtypes
+]
+
+
+@functools.cache
+def backend_named(name):
+    if name != "numpy":
+        pytest.importorskip(name)
+    return BACKENDS[name]()
+
+
+def sum_to(terms, shape):
+    """Sum over the axes along which an array of `shape` was broadcast."""
+    new = terms.ndim - len(shape)
+    axes = [*range(new), *(i + new for i, n in enumerate(shape) if n == 1)]
+    return terms.sum(axis=tuple(axes)).reshape(shape)
