@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from companion import _checks
-from companion.mlp import Activation, Sequential, softmax_cross_entropy
+from companion.mlp import Dense, Sequential, softmax_cross_entropy
 
 #: A unit counts as saturated where its slope is below this share of the largest.
 SATURATED_BELOW = 0.05
@@ -113,7 +113,7 @@ def diagnose(net, x, y, loss=softmax_cross_entropy, *, learning_rate=None):
     rows = []
     activation, h = None, outputs[-1]
     for layer, output in zip(reversed(net.layers), reversed(outputs), strict=True):
-        if isinstance(layer, Activation):
+        if not isinstance(layer, Dense):
             activation, h = layer, output
             d = layer.backward(d)
             continue
@@ -130,8 +130,9 @@ def _row(layer, activation, h, dz, learning_rate):
     saturated = dead = np.zeros(h.shape[:-2])
     if activation is not None:
         slope = np.abs(activation.f_grad(activation.z))
-        z = np.linspace(-5.0, 5.0, 1001)  # where every activation is steepest
-        steepest = np.abs(activation.f_grad(z)).max()
+        z = np.linspace(-5.0, 5.0, 201)[:, None]  # where every activation is steepest
+        z = np.broadcast_to(z, (*h.shape[:-2], 201, h.shape[-1]))
+        steepest = np.abs(activation.f_grad(z)).max(axis=(-2, -1), keepdims=True)
         saturated = (slope < SATURATED_BELOW * steepest).mean(axis=(-2, -1))
         dead = (slope == 0).all(axis=-2).mean(axis=-1)
     gradient_norm = _norm(layer.gradients["W"])

@@ -8,10 +8,12 @@ not, and one call computes all copies at once.  That is how the chapters repeat 
 experiment over many seeds.
 
 Each ``backward`` takes the gradient of the loss with respect to what the layer
-returned last, and gives that with respect to what it got.  Chapter *Vanishing and
-exploding gradients*.
+returned last, and gives that with respect to what it got.  Some layers do something
+else in training than afterwards: each ``forward`` is told, by ``training``.  Chapters
+*Vanishing and exploding gradients* and *Nonsaturating activations*.
 """
 
+import functools
 import itertools
 
 import numpy as np
@@ -19,12 +21,13 @@ import numpy as np
 from companion import _checks, activations
 from companion.initializers import glorot_uniform
 
-#: The activations a net can be built with; each has its derivative ``NAME_grad``.
+#: The functions that :class:`Activation` applies: each has its derivative
+#: ``NAME_grad``, and neither a slope to be learned nor a random one.
 ACTIVATIONS = tuple(
     sorted(
         name.removesuffix("_grad")
         for name in vars(activations)
-        if name.endswith("_grad")
+        if name.endswith("_grad") and name not in ("prelu_grad", "rrelu_grad")
     )
 )
 
@@ -75,21 +78,18 @@ class Dense:
                 f"Dense: `initializer` must be a function of (shape, rng), such as "
                 f"companion.initializers.he_normal; got {initializer!r}."
             )
-        many = isinstance(rng, list | tuple)
-        rngs = [_checks.generator("Dense", "rng", r) for r in (rng if many else [rng])]
-        if not rngs:
-            raise ValueError("Dense: `rng` must hold a generator; got none.")
+        rngs, copies = _generators("Dense", rng)
         W = np.stack([initializer(shape, rng=r) for r in rngs])
         if W.shape[1:] != shape:
             raise ValueError(
                 f"Dense: `initializer` must return shape {shape}; got {W.shape[1:]}."
             )
-        W = W if many else W[0]
-        self.parameters = {"W": W, "b": np.zeros(W.shape[:-2] + W.shape[-1:])}
+        W = W if copies else W[0]
+        self.parameters = {"W": W, "b": np.zeros((*copies, n_outputs))}
         self.gradients = {}
         self.x = None
 
-    def forward(self, x):
+    def forward(self, x, training=False):
         W, b = self.parameters["W"], self.parameters["b"]
         x = _checks.real_array("Dense.forward", "x", x)
         if x.ndim < 2 or x.shape[-1] != W.shape[-2]:
@@ -116,32 +116,150 @@ class Activation:
     Parameters
     ----------
     name : str
-        One of the functions of :mod:`companion.activations`.
+        One of the functions of :mod:`companion.activations`, but for ``prelu`` and
+        ``rrelu``, which are :class:`PReLU` and :class:`RReLU`.
+    **arguments
+        The function's other arguments, such as ``alpha=0.2``.
 
     Raises
     ------
-    ValueError
-        If there is no function of that name.
+    TypeError, ValueError
+        If there is no function of that name, or it refuses an argument.
 
     Examples
     --------
-    >>> Activation("relu").forward(np.array([[-1.0, 2.0]]))
-    array([[0., 2.]])
+    >>> Activation("leaky_relu", alpha=0.5).forward(np.array([[-1.0, 2.0]]))
+    array([[-0.5,  2. ]])
     """
 
-    def __init__(self, name):
+    def __init__(self, name, **arguments):
         self.name = _checks.one_of("Activation", "name", name, ACTIVATIONS)
-        self.f = getattr(activations, name)
-        self.f_grad = getattr(activations, name + "_grad")
+        f, f_grad = getattr(activations, name), getattr(activations, name + "_grad")
+        self.f = functools.partial(f, **arguments)
+        self.f_grad = functools.partial(f_grad, **arguments)
+        self.f(0.0)  # refuses a bad argument here and not in the first step
         self.z = None
 
-    def forward(self, z):
+    def forward(self, z, training=False):
         self.z = z
         return self.f(z)
 
     def backward(self, dh):
         _require_forward("Activation.backward", self.z)
         return dh * self.f_grad(self.z)
+
+
+class PReLU:
+    r"""Leaky ReLU with slopes that are trained like weights.
+
+    .. math::
+       \frac{\partial \mathcal{L}}{\partial \alpha} =
+       \sum \frac{\partial \mathcal{L}}{\partial h} \min(z, 0)
+       \quad \text{over the elements that share } \alpha
+
+    Parameters
+    ----------
+    n_units : int
+        1 for one slope that all units share, else their number.
+    alpha : float
+        Where the slopes start.
+    copies : tuple
+        ``(K,)`` for K copies, ``()`` for one net.
+
+    Attributes
+    ----------
+    parameters, gradients : dict
+        ``alpha`` of shape ``(n_units,)``, with K in front for K copies.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `n_units` is not a positive integer, or `alpha` not a finite number.
+
+    Notes
+    -----
+    He et al. (2015), section 2.1, start from 0.25 and do not decay the slopes.
+
+    Examples
+    --------
+    >>> layer = PReLU(2)
+    >>> layer.forward(np.array([[-4.0, 2.0]]))
+    array([[-1.,  2.]])
+    >>> _ = layer.backward(np.array([[1.0, 1.0]]))
+    >>> layer.gradients["alpha"]
+    array([-4.,  0.])
+    """
+
+    def __init__(self, n_units=1, *, alpha=0.25, copies=()):
+        n_units = _checks.integer("PReLU", "n_units", n_units, minimum=1)
+        alpha = _checks.finite("PReLU", "alpha", alpha)
+        self.parameters = {"alpha": np.full((*copies, n_units), alpha)}
+        self.gradients = {}
+        self.z = None
+
+    def f(self, z):
+        return activations.prelu(z, self.parameters["alpha"][..., None, :])
+
+    def f_grad(self, z):
+        return activations.prelu_grad(z, self.parameters["alpha"][..., None, :])
+
+    def forward(self, z, training=False):
+        self.z = z
+        return self.f(z)
+
+    def backward(self, dh):
+        _require_forward("PReLU.backward", self.z)
+        alpha = self.parameters["alpha"]
+        slope = (dh * np.minimum(self.z, 0)).sum(axis=-2)
+        shared = alpha.shape[-1] == 1
+        self.gradients = {"alpha": slope.sum(-1, keepdims=True) if shared else slope}
+        return dh * self.f_grad(self.z)
+
+
+class RReLU:
+    """Leaky ReLU with random slopes in training, and their mean afterwards.
+
+    Parameters
+    ----------
+    lower, upper : float
+        The ends of the slopes, as in :func:`companion.activations.rrelu`.
+    rng : numpy.random.Generator, or a sequence of K of them for K copies
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a bound is invalid, or `rng` not a generator.
+
+    Examples
+    --------
+    >>> layer = RReLU(0.25, 0.75, rng=np.random.default_rng(0))
+    >>> layer.forward(np.array([[-1.0, 2.0]]))
+    array([[-0.5,  2. ]])
+    """
+
+    def __init__(self, lower=1 / 8, upper=1 / 3, *, rng):
+        self.lower, self.upper = _checks.slope_range("RReLU", lower, upper)
+        self.rngs, self.copies = _generators("RReLU", rng)
+        self.z = self.slopes = None
+
+    def f(self, z):
+        return activations.rrelu(z, self.lower, self.upper, training=False)
+
+    def f_grad(self, z):
+        return activations.rrelu_grad(z, self.lower, self.upper, training=False)
+
+    def forward(self, z, training=False):
+        self.z = z
+        self.slopes = self.f_grad(z)
+        if training:
+            shape = z.shape[-2:] if self.copies else z.shape
+            a = [r.uniform(self.lower, self.upper, shape) for r in self.rngs]
+            self.slopes = np.where(z > 0, 1.0, np.stack(a) if self.copies else a[0])
+        return self.slopes * z
+
+    def backward(self, dh):
+        _require_forward("RReLU.backward", self.z)
+        return dh * self.slopes
 
 
 class Sequential:
@@ -164,9 +282,9 @@ class Sequential:
     def __init__(self, layers):
         self.layers = list(layers)
 
-    def forward(self, x):
+    def forward(self, x, training=False):
         for layer in self.layers:
-            x = layer.forward(x)
+            x = layer.forward(x, training=training)
         return x
 
     def backward(self, dy):
@@ -176,7 +294,12 @@ class Sequential:
 
     @property
     def dense(self):
-        """The layers that have weights, from the input to the output."""
+        """The dense layers, from the input to the output."""
+        return [layer for layer in self.layers if isinstance(layer, Dense)]
+
+    @property
+    def trainable(self):
+        """The layers that learn, from the input to the output."""
         return [layer for layer in self.layers if hasattr(layer, "parameters")]
 
 
@@ -187,8 +310,9 @@ def stack(widths, *, activation, initializer=glorot_uniform, rng):
     ----------
     widths : sequence of int
         The number of inputs, of each hidden layer's units, and of outputs.
-    activation : str
-        One of the functions of :mod:`companion.activations`.
+    activation : str, or function of (n_units, rng) that returns a layer
+        One of the functions of :mod:`companion.activations`, with its default
+        arguments; ``prelu`` has one slope a layer.
     initializer : function of (shape, rng)
     rng : numpy.random.Generator, or a sequence of K of them for K copies
 
@@ -212,11 +336,12 @@ def stack(widths, *, activation, initializer=glorot_uniform, rng):
             f"stack: `widths` must hold the numbers of inputs and outputs at least; "
             f"got {widths!r}."
         )
+    make = activation if callable(activation) else _maker(activation)
     layers = []
     for n_inputs, n_outputs in itertools.pairwise(widths):
         layers += [
             Dense(n_inputs, n_outputs, initializer=initializer, rng=rng),
-            Activation(activation),
+            make(n_outputs, rng),
         ]
     return Sequential(layers[:-1])
 
@@ -274,6 +399,25 @@ def softmax_cross_entropy(logits, labels):
     one_hot = labels == np.arange(n_classes)
     loss = -np.take_along_axis(log_p, labels, axis=-1)[..., 0].mean(axis=-1)
     return loss, (np.exp(log_p) - one_hot) / n
+
+
+def _maker(name):
+    """Return the function of (n_units, rng) that makes the layer of that name."""
+    if name == "prelu":
+        return lambda n_units, rng: PReLU(copies=_generators("stack", rng)[1])
+    if name == "rrelu":
+        return lambda n_units, rng: RReLU(rng=rng)
+    _checks.one_of("stack", "activation", name, (*ACTIVATIONS, "prelu", "rrelu"))
+    return lambda n_units, rng: Activation(name)
+
+
+def _generators(function, rng):
+    """Return the generators as a list, and the shape that the copies put in front."""
+    many = isinstance(rng, list | tuple)
+    rngs = [_checks.generator(function, "rng", r) for r in (rng if many else [rng])]
+    if not rngs:
+        raise ValueError(f"{function}: `rng` must hold a generator; got none.")
+    return rngs, (len(rngs),) if many else ()
 
 
 def _require_forward(function, seen):

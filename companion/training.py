@@ -201,9 +201,11 @@ def _epoch(net, x, y, order, batch_size, optimizer):
     total = 0.0
     for start in range(0, len(x), batch_size):
         rows = order[..., start : start + batch_size]
-        loss, gradient = softmax_cross_entropy(net.forward(x[rows]), y[rows])
+        loss, gradient = softmax_cross_entropy(
+            net.forward(x[rows], training=True), y[rows]
+        )
         net.backward(gradient)
-        optimizer.step(net.dense)
+        optimizer.step(net.trainable)
         total = total + loss * rows.shape[-1]
     return total / len(x)
 

@@ -7,7 +7,15 @@ import pytest
 
 from companion import activations
 from companion.diagnostics import SATURATED_BELOW, Report, diagnose
-from companion.mlp import Activation, Dense, Sequential, softmax_cross_entropy, stack
+from companion.mlp import (
+    Activation,
+    Dense,
+    PReLU,
+    RReLU,
+    Sequential,
+    softmax_cross_entropy,
+    stack,
+)
 
 FIELDS = [field.name for field in dataclasses.fields(Report)]
 STEP = 6e-6  # the cube root of eps: best for a central difference
@@ -41,8 +49,15 @@ def net_of(*parts, r=None):
     """Build a net from widths, a number, and names of activations, a string."""
     layers, n = [], parts[0]
     r = r or rng()
+    copies = (len(r),) if isinstance(r, list) else ()
     for part in parts[1:]:
-        if isinstance(part, str):
+        if part == "prelu":  # slopes from -1 to 2, the same for each copy
+            layer = PReLU(n, copies=copies)
+            layer.parameters["alpha"][:] = np.linspace(-1, 2, n)
+            layers.append(layer)
+        elif part == "rrelu":
+            layers.append(RReLU(rng=r))
+        elif isinstance(part, str):
             layers.append(Activation(part))
         else:
             layers.append(Dense(n, part, rng=r))
@@ -58,6 +73,8 @@ NETS = {
     "two dense in a row": (4, 5, 4, "tanh", 3),
     "activation first": (4, "tanh", 5, "logistic", 3),
     "one layer": (4, 3),
+    "learned slopes": (4, 5, "prelu", 6, "prelu", 3),
+    "random slopes": (4, 5, "rrelu", 6, "rrelu", 3),
 }
 nets = pytest.mark.parametrize("parts", NETS.values(), ids=NETS)
 
@@ -82,10 +99,19 @@ def signals(net, x):
             h = z
             found.append([z, h])
         else:
-            h = getattr(activations, layer.name)(h)
+            h = after(layer, h)
             if found:
                 found[-1][1] = h
     return found
+
+
+def after(layer, z):
+    """Return what an activation makes of `z`, computed without the layer's code."""
+    if isinstance(layer, PReLU):
+        return np.where(z > 0, z, layer.parameters["alpha"][..., None, :] * z)
+    if isinstance(layer, RReLU):
+        return np.where(z > 0, z, 11 / 48 * z)
+    return getattr(activations, layer.name)(z)
 
 
 # --- against the definitions ----------------------------------------------------------
@@ -142,9 +168,9 @@ def frobenius(matrix):
     return np.sqrt((matrix**2).sum())
 
 
-@nets
-def test_shares_are_those_of_the_slopes(parts):
-    net, (x, y) = net_of(*parts), batch(n=40)
+@pytest.mark.parametrize("name", [n for n in NETS if "slopes" not in n])
+def test_shares_are_those_of_the_slopes(name):
+    net, (x, y) = net_of(*NETS[name]), batch(n=40)
     for layer in net.dense:
         layer.parameters["W"] *= 4  # so that some are saturated
     report = diagnose(net, x, y)
@@ -201,6 +227,31 @@ def test_leaky_units_never_die():
     assert report.saturated.tolist() == [1, 0]  # a slope of 0.01 is below 5 % of 1
 
 
+def test_learned_slopes_have_their_own_threshold():
+    # The steepest slope of the layer is 4, so that all below 0.2 are saturated.
+    net, (x, y) = net_of(4, 5, "prelu", 3), batch(n=40)
+    net.layers[1].parameters["alpha"] = np.array([0.0, -0.1, 0.21, 1.0, -4.0])
+    net.dense[0].parameters["b"][:] = -1e4
+    report = diagnose(net, x, y)
+    assert report.saturated.tolist() == [2 / 5, 0]
+    assert report.dead.tolist() == [1 / 5, 0]
+
+
+def test_random_slopes_are_reported_by_their_mean():
+    # 11/48 is above 5 % of 1: nothing is saturated, and no number is drawn.
+    r = rng()
+    net, (x, y) = net_of(4, 5, "rrelu", 3, r=r), batch(n=40)
+    state = r.bit_generator.state
+    first, second = (diagnose(net, x, y).to_dict() for _ in range(2))
+    assert r.bit_generator.state == state
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, second[name])
+    assert first["saturated"].tolist() == first["dead"].tolist() == [0, 0]
+    net.layers[1] = RReLU(0.0, 0.08, rng=rng())
+    net.dense[0].parameters["b"][:] = -1e4
+    assert diagnose(net, x, y).saturated.tolist() == [1, 0]
+
+
 def test_logistic_with_huge_weights_saturates():
     net, (x, y) = net_of(4, 8, "logistic", 3), batch(n=100)
     assert diagnose(net, x, y).saturated[0] == 0
@@ -247,19 +298,20 @@ def test_copies_are_reported_as_each_alone(parts, shared):
 
 
 @pytest.mark.parametrize("r", [rng(), rngs()])
-def test_parameters_and_arguments_stay_as_they_are(r):
-    net, (x, y) = net_of(*NETS["hidden"], r=r), batch()
-    before = [{k: v.copy() for k, v in d.parameters.items()} for d in net.dense]
+@pytest.mark.parametrize("name", ["hidden", "learned slopes"])
+def test_parameters_and_arguments_stay_as_they_are(name, r):
+    net, (x, y) = net_of(*NETS[name], r=r), batch()
+    before = [{k: v.copy() for k, v in d.parameters.items()} for d in net.trainable]
     kept = x.copy(), y.copy()
-    frozen = [x, y, *(v for d in net.dense for v in d.parameters.values())]
+    frozen = [x, y, *(v for d in net.trainable for v in d.parameters.values())]
     for array in frozen:
         array.setflags(write=False)
     diagnose(net, x, y, learning_rate=0.1)
     np.testing.assert_array_equal(x, kept[0])
     np.testing.assert_array_equal(y, kept[1])
-    for layer, parameters in zip(net.dense, before, strict=True):
-        for name, array in parameters.items():
-            np.testing.assert_array_equal(layer.parameters[name], array)
+    for layer, parameters in zip(net.trainable, before, strict=True):
+        for part, array in parameters.items():
+            np.testing.assert_array_equal(layer.parameters[part], array)
 
 
 def test_stored_gradients_become_those_of_the_rows():
@@ -349,8 +401,9 @@ def test_labels_of_another_shape_are_refused():
     assert refusal(diagnose, net, x, y[:5]) == (ValueError, text)
 
 
-def test_stack_of_the_book_is_reported():
-    net, (x, y) = stack([4, 6, 3], activation="relu", rng=rng()), batch()
+@pytest.mark.parametrize("name", ["relu", "prelu", "rrelu"])
+def test_stack_of_the_book_is_reported(name):
+    net, (x, y) = stack([4, 6, 3], activation=name, rng=rng()), batch()
     assert diagnose(net, x, y).mean.shape == (2,)
 
 

@@ -2,7 +2,6 @@
 
 import re
 
-import helpers
 import numpy as np
 import pytest
 from helpers import EPS, close
@@ -11,12 +10,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import special
 
-from companion import mlp
+from companion import activations
 from companion.initializers import glorot_uniform
 from companion.mlp import (
     ACTIVATIONS,
     Activation,
     Dense,
+    PReLU,
+    RReLU,
     Sequential,
     softmax_cross_entropy,
     stack,
@@ -24,7 +25,9 @@ from companion.mlp import (
 
 quick = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
-KINKED = ("relu", "leaky_relu", "elu", "selu")
+KINKED = ("relu", "leaky_relu", "prelu", "rrelu", "elu", "selu")
+#: What a net can be built with.
+NAMES = (*ACTIVATIONS, "prelu", "rrelu")
 COPIES = 3
 
 
@@ -79,6 +82,10 @@ def difference(objective, array, n_axes):
     return stacked.reshape(stacked.shape[:-1] + array.shape[array.ndim - n_axes :])
 
 
+#: The axes of a parameter, without that of the copies.
+N_AXES = {"W": 2, "b": 1, "alpha": 1}
+
+
 def check_backward(net, x, seed=5):
     """Compare backward with differences, for the input and for all parameters.
 
@@ -90,7 +97,7 @@ def check_backward(net, x, seed=5):
     y = net.forward(x)
     dy = rng(seed).standard_normal(y.shape)
     dx = net.backward(dy)
-    layers = net.dense if isinstance(net, Sequential) else [net]
+    layers = net.trainable if isinstance(net, Sequential) else [net]
     gradients = [dict(getattr(layer, "gradients", {})) for layer in layers]
 
     def objective():
@@ -100,7 +107,7 @@ def check_backward(net, x, seed=5):
     close(dx, difference(objective, x, 2), allowed, allowed, "x")
     for i, (layer, gradient) in enumerate(zip(layers, gradients, strict=True)):
         for name, array in getattr(layer, "parameters", {}).items():
-            expected = difference(objective, array, {"W": 2, "b": 1}[name])
+            expected = difference(objective, array, N_AXES[name])
             got = gradient[name]
             if got.shape != array.shape:
                 raise AssertionError(f"layer {i} {name}: shape {got.shape}")
@@ -110,9 +117,15 @@ def check_backward(net, x, seed=5):
 def away_from_kinks(net, x):
     """Tell whether no pre-activation is so near 0 that a difference could cross it."""
     net.forward(x)
-    activations = [a for a in net.layers if isinstance(a, Activation)]
-    return all(np.abs(a.z).min() > 100 * H for a in activations)
+    after = [layer for layer in net.layers if not isinstance(layer, Dense)]
+    return all(np.abs(layer.z).min() > 100 * H for layer in after)
 
+
+def prelu_of_each_unit(n_units, rng):
+    return PReLU(n_units, copies=(COPIES,) if isinstance(rng, list | tuple) else ())
+
+
+MAKERS = {"prelu of each unit": prelu_of_each_unit}
 
 #: A net alone, K copies on the same rows, K copies each on its own.
 BATCHES = {
@@ -139,15 +152,27 @@ def test_activation_backward(name, shape):
     check_backward(Activation(name), z)
 
 
+@pytest.mark.parametrize("n_units", [1, 3])
+@pytest.mark.parametrize("front", [(), (COPIES,)])
+def test_prelu_backward(n_units, front):
+    layer = PReLU(n_units, copies=front)
+    assert layer.parameters["alpha"].shape == (*front, n_units)
+    layer.parameters["alpha"] += normal(*front, n_units, seed=8)
+    z = 2 * normal(*front, 4, 3)
+    assert np.abs(z).min() > 100 * H
+    check_backward(layer, z)
+
+
 @batches
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", [*NAMES, "prelu of each unit"])
 def test_net_backward(name, batch):
     make, shape = BATCHES[batch]
-    net = stack([3, 5, 4, 2], activation=name, rng=make())
-    for layer in net.dense:
-        layer.parameters["b"] += normal(*layer.parameters["b"].shape, seed=8)
+    net = stack([3, 5, 4, 2], activation=MAKERS.get(name, name), rng=make())
+    for layer in net.trainable:
+        part = "alpha" if isinstance(layer, PReLU) else "b"
+        layer.parameters[part] += normal(*layer.parameters[part].shape, seed=8)
     x = normal(*shape)
-    if name in KINKED:
+    if name in (*KINKED, *MAKERS):
         assert away_from_kinks(net, x)
     check_backward(net, x)
 
@@ -254,6 +279,57 @@ def test_gradient_check_finds_a_wrong_activation():
             check_backward(fault("tanh"), normal(4, 3))
 
 
+class SlopeOfAllInputs(PReLU):
+    def backward(self, dh):
+        dz = super().backward(dh)
+        self.gradients["alpha"] = (dh * self.z).sum(axis=-2)
+        return dz
+
+
+class SlopeWithoutUpstream(PReLU):
+    def backward(self, dh):
+        dz = super().backward(dh)
+        self.gradients["alpha"] = np.minimum(self.z, 0).sum(axis=-2)
+        return dz
+
+
+class SlopeAveraged(PReLU):
+    def backward(self, dh):
+        dz = super().backward(dh)
+        self.gradients["alpha"] = self.gradients["alpha"] / dh.shape[-2]
+        return dz
+
+
+class SlopesExchanged(PReLU):
+    def backward(self, dh):
+        return dh * np.where(self.z > 0, self.parameters["alpha"][..., None, :], 1)
+
+
+class SharedSlopeOfOneUnit(PReLU):
+    def backward(self, dh):
+        dz = super().backward(dh)
+        self.gradients["alpha"] = (dh * np.minimum(self.z, 0)).sum(axis=-2)[..., :1]
+        return dz
+
+
+@pytest.mark.parametrize("front", [(), (COPIES,)])
+@pytest.mark.parametrize(
+    ("fault", "word", "n_units"),
+    [
+        (SlopeOfAllInputs, "layer 0 alpha", 3),
+        (SlopeWithoutUpstream, "layer 0 alpha", 3),
+        (SlopeAveraged, "layer 0 alpha", 3),
+        (SharedSlopeOfOneUnit, "layer 0 alpha", 1),
+        (SlopesExchanged, "x", 3),
+    ],
+)
+def test_gradient_check_finds_a_wrong_prelu(fault, word, n_units, front):
+    z = 2 * normal(*front, 4, 3)
+    check_backward(PReLU(n_units, copies=front), z)
+    with pytest.raises(AssertionError, match=f"^{word}: "):
+        check_backward(fault(n_units, copies=front), z)
+
+
 def test_gradient_check_finds_a_net_walked_the_wrong_way():
     class Forwards(Sequential):
         def backward(self, dy):
@@ -292,14 +368,14 @@ def test_gradients_are_replaced_and_not_added_up():
 # --- copies ---------------------------------------------------------------------------
 @pytest.mark.parametrize("sequence", [list, tuple])
 @pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", [*NAMES, "prelu of each unit"])
 def test_copies_are_nets_of_their_own(name, shared, sequence):
-    widths = [6, 5, 4, 3]
-    copies = stack(widths, activation=name, rng=sequence(rngs()))
-    alone = [stack(widths, activation=name, rng=r) for r in rngs()]
+    widths, activation = [6, 5, 4, 3], MAKERS.get(name, name)
+    copies = stack(widths, activation=activation, rng=sequence(rngs()))
+    alone = [stack(widths, activation=activation, rng=r) for r in rngs()]
     x = normal(7, 6) if shared else normal(COPIES, 7, 6)
     labels = rng(3).integers(3, size=7 if shared else (COPIES, 7))
-    y = copies.forward(x)
+    y = copies.forward(x, training=True)
     loss, gradient = softmax_cross_entropy(y, labels)
     dx = copies.backward(gradient)
     assert y.shape == (COPIES, 7, 3)
@@ -309,17 +385,15 @@ def test_copies_are_nets_of_their_own(name, shared, sequence):
         # The sums of a matrix product may be taken in another order.
         same = {"rtol": 1e-13, "atol": 1e-15}
         x_k, labels_k = (x, labels) if shared else (x[k], labels[k])
-        y_k = net.forward(x_k)
+        y_k = net.forward(x_k, training=True)
         np.testing.assert_allclose(y[k], y_k, **same)
         loss_k, gradient_k = softmax_cross_entropy(y_k, labels_k)
         np.testing.assert_allclose(loss[k], loss_k, **same)
         np.testing.assert_allclose(gradient[k], gradient_k, **same)
         np.testing.assert_allclose(dx[k], net.backward(gradient_k), **same)
-        for many, one in zip(copies.dense, net.dense, strict=True):
-            for part in ("W", "b"):
-                np.testing.assert_array_equal(
-                    many.parameters[part][k], one.parameters[part]
-                )
+        for many, one in zip(copies.trainable, net.trainable, strict=True):
+            for part, array in one.parameters.items():
+                np.testing.assert_array_equal(many.parameters[part][k], array)
                 got, expected = many.gradients[part][k], one.gradients[part]
                 np.testing.assert_allclose(got, expected, **same)
 
@@ -333,9 +407,105 @@ def test_copies_differ_and_one_copy_keeps_its_axis():
     assert layer.forward(normal(5, 4)).shape == (1, 5, 3)
 
 
+# --- random slopes --------------------------------------------------------------------
+def test_rrelu_is_the_function():
+    z, dh = normal(4, 3), normal(4, 3, seed=98)
+    layer = RReLU(0.1, 0.6, rng=rng(5))
+    in_training = {"lower": 0.1, "upper": 0.6, "training": True}
+    y, dz = layer.forward(z, training=True), layer.backward(dh)
+    expected = activations.rrelu(z, **in_training, rng=rng(5))
+    np.testing.assert_array_equal(y, expected)
+    slopes = activations.rrelu_grad(z, **in_training, rng=rng(5))
+    np.testing.assert_array_equal(dz, dh * slopes)
+    # New slopes for each minibatch.
+    again = layer.forward(z, training=True)
+    assert (again[z < 0] != y[z < 0]).all()
+
+
+def test_rrelu_has_the_mean_slope_after_training():
+    r = rng(5)
+    layer, z, dh = RReLU(0.1, 0.6, rng=r), normal(4, 3), normal(4, 3, seed=98)
+    layer.forward(z, training=True)
+    state = r.bit_generator.state
+    expected = np.where(z > 0, z, 0.35 * z)
+    for arguments in ({}, {"training": False}):
+        np.testing.assert_allclose(layer.forward(z, **arguments), expected, rtol=1e-15)
+        expected_dz = dh * np.where(z > 0, 1, 0.35)
+        np.testing.assert_allclose(layer.backward(dh), expected_dz, rtol=1e-15)
+    assert r.bit_generator.state == state
+
+
+def test_rrelu_goes_back_by_the_slopes_of_the_last_forward():
+    layer, z, dh = RReLU(rng=rng(5)), normal(4, 3), np.ones((4, 3))
+    ways = [True, False, True, True, False]
+    for training in ways:
+        y = layer.forward(z, training=training)
+        np.testing.assert_allclose(layer.backward(dh), y / z, rtol=1e-15)
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (COPIES, 3), (1, 3), (COPIES, 4, 3)])
+def test_rrelu_copies_draw_what_each_would_alone(shape):
+    z = normal(*shape)
+    y = RReLU(rng=rngs()).forward(z, training=True)
+    for k, r in enumerate(rngs()):
+        z_k = z[k] if len(shape) == 3 else z
+        alone = RReLU(rng=r).forward(z_k, training=True)
+        np.testing.assert_array_equal(y[k], alone)
+
+
+def test_one_rrelu_draws_for_every_element_of_any_shape():
+    z = -np.ones((2, 4, 3))
+    y = RReLU(rng=rng(5)).forward(z, training=True)
+    assert len(np.unique(y)) == z.size
+
+
 # --- what is built --------------------------------------------------------------------
 def test_every_activation_is_offered():
-    assert ACTIVATIONS == tuple(sorted(helpers.ACTIVATIONS))
+    # Without prelu and rrelu, which need more than a function and its derivative.
+    offered = "celu elu gelu leaky_relu logistic mish relu selu silu softplus softsign"
+    assert ACTIVATIONS == (*offered.split(), "tanh")
+
+
+def test_stack_makes_the_layers_of_prelu_and_rrelu():
+    for front, r in (((), rng(8)), ((COPIES,), rngs())):
+        net = stack([4, 3, 5, 2], activation="prelu", rng=r)
+        assert [type(layer) for layer in net.layers] == [Dense, PReLU] * 2 + [Dense]
+        for layer in net.layers[1::2]:
+            expected = np.full((*front, 1), 0.25)
+            np.testing.assert_array_equal(layer.parameters["alpha"], expected)
+        assert net.trainable == net.layers
+        assert net.dense == net.layers[::2]
+        net = stack([4, 3, 2], activation="rrelu", rng=r)
+        assert (net.layers[1].lower, net.layers[1].upper) == (1 / 8, 1 / 3)
+        assert net.trainable == net.dense == net.layers[::2]
+
+
+@pytest.mark.parametrize("make", [rng, rngs])
+def test_stack_makes_what_a_function_returns(make):
+    r, made = make(), []
+
+    def activation(n_units, rng):
+        assert rng is r
+        made.append((n_units, Activation("leaky_relu", alpha=0.2)))
+        return made[-1][1]
+
+    net = stack([4, 3, 5, 2], activation=activation, rng=r)
+    assert net.layers[1::2] == [layer for _, layer in made[:2]]
+    assert [n_units for n_units, _ in made[:2]] == [3, 5]
+
+
+def test_a_net_tells_every_layer_whether_it_is_trained():
+    told = []
+
+    class Spy:
+        def forward(self, z, training=False):
+            told.append(training)
+            return z
+
+    net = Sequential([Spy(), Sequential([Spy()])])
+    for arguments in ({"training": True}, {"training": False}, {}):
+        net.forward(normal(2, 3), **arguments)
+    assert told == [True, True, False, False, False, False]
 
 
 @pytest.mark.parametrize(("make", "front"), [(rng, ()), (rngs, (COPIES,))])
@@ -384,8 +554,26 @@ def test_dense_is_the_equation():
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activation_is_the_function(name):
     z = normal(4, 3)
-    expected = getattr(mlp.activations, name)(z)
+    expected = getattr(activations, name)(z)
     np.testing.assert_array_equal(Activation(name).forward(z), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("leaky_relu", {"alpha": 0.2}),
+        ("elu", {"alpha": 1.5}),
+        ("celu", {"alpha": 0.5}),
+        ("selu", {"alpha": 1.2, "scale": 1.1}),
+        ("gelu", {"approximate": True}),
+    ],
+)
+def test_activation_passes_its_arguments_on(name, arguments):
+    layer, z, dh = Activation(name, **arguments), 2 * normal(4, 3), normal(4, 3)
+    f, f_grad = getattr(activations, name), getattr(activations, f"{name}_grad")
+    np.testing.assert_array_equal(layer.forward(z), f(z, **arguments))
+    np.testing.assert_array_equal(layer.backward(dh), dh * f_grad(z, **arguments))
+    assert (layer.forward(z) != f(z)).any()  # the arguments are not the defaults
 
 
 def test_net_with_two_dense_in_a_row_and_a_last_activation():
@@ -476,14 +664,15 @@ def frozen(array):
 
 
 @batches
-def test_no_argument_is_changed(batch):
+@pytest.mark.parametrize("name", ["elu", "prelu", "rrelu"])
+def test_no_argument_is_changed(name, batch):
     make, shape = BATCHES[batch]
-    net = stack([3, 4, 2], activation="elu", rng=make())
+    net = stack([3, 4, 2], activation=name, rng=make())
     net.layers.append(Activation("relu"))
-    before = [{k: v.copy() for k, v in d.parameters.items()} for d in net.dense]
+    before = [{k: v.copy() for k, v in d.parameters.items()} for d in net.trainable]
     x, labels = frozen(normal(*shape)), frozen(np.array([0, 1, 1, 0]))
     kept = x.copy()
-    y = frozen(net.forward(x))
+    y = frozen(net.forward(x, training=True))
     _, gradient = softmax_cross_entropy(y, labels)
     kept_gradient = gradient.copy()
     dx = net.backward(frozen(gradient))
@@ -492,9 +681,9 @@ def test_no_argument_is_changed(batch):
     np.testing.assert_array_equal(gradient, kept_gradient)
     for made, given_ in ((y, x), (gradient, y), (dx, gradient), (dx, x)):
         assert not np.shares_memory(made, given_)
-    for layer, parameters in zip(net.dense, before, strict=True):
-        for name, array in parameters.items():
-            np.testing.assert_array_equal(layer.parameters[name], array)
+    for layer, parameters in zip(net.trainable, before, strict=True):
+        for part, array in parameters.items():
+            np.testing.assert_array_equal(layer.parameters[part], array)
 
 
 # --- refusals -------------------------------------------------------------------------
@@ -574,7 +763,76 @@ def test_activation_refuses_another_name(name, hint):
     text = f"Activation: `name` must be one of {OFFERED}; got {name!r}.{hint}"
     assert refusal(Activation, name) == (ValueError, text)
     arguments = {"activation": name, "rng": rng()}
+    more = f"{OFFERED}, 'prelu', 'rrelu'"
+    text = f"stack: `activation` must be one of {more}; got {name!r}.{hint}"
     assert refusal(stack, [2, 2], **arguments) == (ValueError, text)
+
+
+@pytest.mark.parametrize("name", ["prelu", "rrelu"])
+def test_activation_refuses_what_is_a_layer_of_its_own(name):
+    text = f"Activation: `name` must be one of {OFFERED}; got {name!r}."
+    kind, got = refusal(Activation, name)
+    assert kind is ValueError
+    assert got.startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "kind", "text"),
+    [
+        ("leaky_relu", {"alpha": "a"}, TypeError, "`alpha` must be a real number; got "
+         "'a'."),
+        ("elu", {"alpha": np.nan}, ValueError, "`alpha` must be a finite number; got "
+         "nan."),
+        ("celu", {"alpha": 0}, ValueError, "`alpha` must be a finite number above 0; "
+         "got 0.0."),
+        ("gelu", {"approximate": "tanh"}, TypeError, "`approximate` must be True or "
+         "False; got 'tanh'."),
+    ],
+)  # fmt: skip
+def test_activation_refuses_a_bad_argument_at_once(name, arguments, kind, text):
+    assert refusal(Activation, name, **arguments) == (kind, f"{name}: {text}")
+
+
+def test_activation_refuses_an_argument_that_its_function_does_not_have():
+    with pytest.raises(TypeError, match=r"relu\(\) got an unexpected .* 'alpha'"):
+        Activation("relu", alpha=0.1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "text"),
+    [
+        ({"n_units": 0}, ValueError, "`n_units` must be at least 1; got 0."),
+        ({"n_units": 2.0}, TypeError, "`n_units` must be an integer; got 2.0."),
+        ({"alpha": "a"}, TypeError, "`alpha` must be a real number; got 'a'."),
+        ({"alpha": np.inf}, ValueError, "`alpha` must be a finite number; got inf."),
+    ],
+)
+def test_prelu_refuses(arguments, kind, text):
+    assert refusal(PReLU, **arguments) == (kind, f"PReLU: {text}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "text"),
+    [
+        ((0.5, 0.2, rng()), ValueError, "`lower` must not be above `upper`; got 0.5 "
+         "and 0.2."),
+        (("a", 0.2, rng()), TypeError, "`lower` must be a real number; got 'a'."),
+        ((0.1, np.nan, rng()), ValueError, "`upper` must be a finite number; got nan."),
+        ((0.1, 0.2, 7), TypeError, f"`rng` {GENERATOR} int. {PASS_ONE}"),
+        ((0.1, 0.2, [rng(), 7]), TypeError, f"`rng` {GENERATOR} int. {PASS_ONE}"),
+        ((0.1, 0.2, []), ValueError, "`rng` must hold a generator; got none."),
+    ],
+)  # fmt: skip
+def test_rrelu_refuses(arguments, kind, text):
+    lower, upper, r = arguments
+    assert refusal(RReLU, lower, upper, rng=r) == (kind, f"RReLU: {text}")
+
+
+@pytest.mark.parametrize("name", ["prelu", "rrelu"])
+def test_stack_refuses_what_is_no_generator(name):
+    arguments = {"activation": name, "rng": 7}
+    text = f"Dense: `rng` {GENERATOR} int. {PASS_ONE}"
+    assert refusal(stack, [2, 2], **arguments) == (TypeError, text)
 
 
 @pytest.mark.parametrize("widths", [[], [3], (3,)])
@@ -644,7 +902,9 @@ def test_loss_refuses_labels_for_other_copies(logits, labels):
         softmax_cross_entropy(np.zeros(logits), np.zeros(labels, int))
 
 
-@pytest.mark.parametrize("layer", [Dense(2, 3, rng=rng()), Activation("relu")])
+@pytest.mark.parametrize(
+    "layer", [Dense(2, 3, rng=rng()), Activation("relu"), PReLU(), RReLU(rng=rng())]
+)
 def test_backward_asks_for_forward_first(layer):
     text = f"{type(layer).__name__}.backward: `forward` must have been called before."
     assert refusal(layer.backward, np.zeros((1, 3))) == (ValueError, text)

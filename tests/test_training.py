@@ -8,7 +8,14 @@ import types
 import numpy as np
 import pytest
 
-from companion.mlp import ACTIVATIONS, Dense, Sequential, softmax_cross_entropy, stack
+from companion.mlp import (
+    ACTIVATIONS,
+    Dense,
+    PReLU,
+    Sequential,
+    softmax_cross_entropy,
+    stack,
+)
 from companion.training import SGD, History, evaluate, fit
 
 N, FEATURES, CLASSES = 50, 4, 3
@@ -52,19 +59,21 @@ def refusal(function, *args, **arguments):
 
 
 class Spy(Sequential):
-    """A net that keeps every minibatch it gets."""
+    """A net that keeps every minibatch it gets, and whether it is trained by it."""
 
     def __init__(self, net):
         super().__init__(net.layers)
         self.seen = []
+        self.told = []
 
-    def forward(self, x):
+    def forward(self, x, training=False):
         self.seen.append(x)
-        return super().forward(x)
+        self.told.append(training)
+        return super().forward(x, training=training)
 
 
 def weights(net, copy=...):
-    return [array[copy] for d in net.dense for array in d.parameters.values()]
+    return [array[copy] for d in net.trainable for array in d.parameters.values()]
 
 
 def assert_same_weights(net, others, copy=..., **tolerance):
@@ -73,33 +82,47 @@ def assert_same_weights(net, others, copy=..., **tolerance):
 
 
 # --- the optimizer --------------------------------------------------------------------
+#: What a net is built with, and the layer of PyTorch that it equals.
+TWINS = {
+    "tanh": ("tanh", lambda nn: nn.Tanh()),
+    "prelu": ("prelu", lambda nn: nn.PReLU().double()),
+    "prelu of each unit": (
+        lambda n_units, rng: PReLU(n_units, alpha=0.125),
+        lambda nn: nn.PReLU(6, init=0.125).double(),
+    ),
+}
+
+
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_a_hundred_steps_are_those_of_torch(momentum):
+@pytest.mark.parametrize("name", TWINS)
+def test_a_hundred_steps_are_those_of_torch(name, momentum):
     torch = pytest.importorskip("torch")
     x, y = rows()
-    net = Spy(stack(WIDTHS, activation="tanh", rng=rng(2)))
+    ours, theirs = TWINS[name]
+    net = Spy(stack(WIDTHS, activation=ours, rng=rng(2)))
     first, last = (
         torch.nn.Linear(*shape, dtype=torch.float64)
         for shape in ((FEATURES, 6), (6, CLASSES))
     )
     with torch.no_grad():
-        for theirs, ours in zip((first, last), net.dense, strict=True):
-            theirs.weight[:] = torch.from_numpy(ours.parameters["W"].T)
-            theirs.bias[:] = torch.from_numpy(ours.parameters["b"])
-    twin = torch.nn.Sequential(first, torch.nn.Tanh(), last)
+        for linear, dense in zip((first, last), net.dense, strict=True):
+            linear.weight[:] = torch.from_numpy(dense.parameters["W"].T)
+            linear.bias[:] = torch.from_numpy(dense.parameters["b"])
+    twin = torch.nn.Sequential(first, theirs(torch.nn), last)
 
-    train(net, optimizer=SGD(0.2, momentum=momentum), epochs=25, data=(x, y))
+    train(net, optimizer=SGD(0.1, momentum=momentum), epochs=25, data=(x, y))
     assert len(net.seen) == 100
     label_of = {tuple(row): label for row, label in zip(x, y, strict=True)}
-    optimizer = torch.optim.SGD(twin.parameters(), lr=0.2, momentum=momentum)
-    start = first.weight.detach().clone()
+    optimizer = torch.optim.SGD(twin.parameters(), lr=0.1, momentum=momentum)
+    start = [t.detach().clone() for t in twin.parameters()]
     for batch in net.seen:
         optimizer.zero_grad()
         labels = torch.tensor([label_of[tuple(row)] for row in batch])
         output = twin(torch.from_numpy(batch))
         torch.nn.functional.cross_entropy(output, labels).backward()
         optimizer.step()
-    assert (first.weight - start).abs().max() > 0.1  # there was something to learn
+    for before, after in zip(start, twin.parameters(), strict=True):
+        assert (after - before).abs().max() > 0.01  # there was something to learn
     expected = [t.detach().numpy().T for t in twin.parameters()]
     assert_same_weights(net, expected, rtol=1e-11, atol=1e-12)
 
@@ -148,11 +171,11 @@ def test_step_leaves_the_old_arrays_alone():
 
 # --- copies ---------------------------------------------------------------------------
 SEEDS = (3, 5, 8)
-RATES = (0.05, 0.2, 0.8)
+RATES = (0.05, 0.2, 0.4)
 ALIKE = {"rtol": 1e-12, "atol": 1e-12}
 
 
-@pytest.mark.parametrize("name", ["tanh", "relu", "logistic"])
+@pytest.mark.parametrize("name", ["tanh", "relu", "logistic", "prelu", "rrelu"])
 @pytest.mark.parametrize("rates", [RATES, 0.3])
 @pytest.mark.parametrize("sequence", [list, tuple])
 def test_copies_train_as_each_alone(name, rates, sequence):
@@ -191,14 +214,15 @@ def test_one_generator_gives_all_copies_the_same_order():
     assert np.abs(weights(copies, 0)[0] - weights(copies, 1)[0]).max() > 1e-3
 
 
-def test_same_seed_same_training():
-    nets = [stack(WIDTHS, activation="elu", rng=rng(3)) for _ in range(2)]
+@pytest.mark.parametrize("name", ["elu", "prelu", "rrelu"])
+def test_same_seed_same_training(name):
+    nets = [stack(WIDTHS, activation=name, rng=rng(3)) for _ in range(2)]
     one, other = (train(net, r=rng(7)) for net in nets)
     np.testing.assert_array_equal(one.loss, other.loss)
     assert_same_weights(nets[0], weights(nets[1]), rtol=0)
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", [*ACTIVATIONS, "prelu", "rrelu"])
 def test_copy_that_diverges_leaves_the_others_alone(name):
     # Warnings are errors here, and numpy's own settings must survive the call.
     histories, nets = [], []
@@ -293,6 +317,29 @@ def test_loss_is_taken_before_the_step():
     np.testing.assert_allclose(history.loss, [expected], rtol=1e-13)
     after, _ = evaluate(net, x, y)
     assert after < expected - 0.01
+
+
+# --- layers that differ in training ---------------------------------------------------
+def test_only_the_steps_are_taken_in_training():
+    net = Spy(stack(WIDTHS, activation="tanh", rng=rng()))
+    train(net, epochs=2, validation=rows(9))
+    steps = [True] * 4  # 50 rows in minibatches of 16
+    assert net.told == 2 * [*steps, False]
+    evaluate(net, *rows(9))
+    assert net.told[-1] is False
+
+
+def test_random_slopes_are_for_training_alone():
+    # Where nothing moves, the loss of the steps is random and that of evaluate is not.
+    net = stack(WIDTHS, activation="rrelu", rng=rng())
+    validation = rows()
+    history = train(
+        net, optimizer=SGD(1e-300), batch_size=N, validation=validation, epochs=4
+    )
+    assert len(set(history.loss)) == 4
+    expected, accuracy = evaluate(net, *validation)
+    assert set(history.validation_loss) == {float(expected)}
+    assert set(history.validation_accuracy) == {float(accuracy)}
 
 
 # --- the history ----------------------------------------------------------------------
