@@ -17,7 +17,8 @@ import numpy as np
 
 from companion import _checks
 
-#: How much a measured figure may differ from the recorded one, relative to it.
+#: How much a measured figure may differ from the recorded one: relative to it, or
+#: where the number is above 1, by that factor.
 TOLERANCES = {
     "rounding": (
         1e-6,
@@ -28,6 +29,12 @@ TOLERANCES = {
         1e-3,
         "Training, and deep nets with large weights, amplify rounding. Noise of 1e-15 "
         "in the data moved such figures by up to 3e-7, noise of 1e-14 by up to 8e-6.",
+    ),
+    "time": (
+        50.0,
+        "Ratios of times depend on the machine: on one without vector instructions "
+        "some were 20 times those of one that has them. The recorded ratio is that of "
+        "the machine that wrote the record.",
     ),
 }
 
@@ -201,7 +208,7 @@ class Record:
         if not same or not _near(measured, values, relative):
             self._refuse(
                 f"Record {self.chapter!r}: {name!r} must be {recorded['value']} within "
-                f"{relative:g} of it; got {entry['value']}."
+                f"{_allowed(relative)}; got {entry['value']}."
             )
             return measured
         return values
@@ -226,10 +233,17 @@ def _summary(array):
     return {"shape": list(array.shape), "value": array.ravel().tolist()}
 
 
+def _allowed(relative):
+    return f"a factor of {relative:g}" if relative > 1 else f"{relative:g} of it"
+
+
 def _near(measured, recorded, relative):
     """Compare relatively, except for what is 0 but for the rounding of the rest."""
     if measured.shape != recorded.shape:
         return False
+    if relative > 1:
+        ratio = measured / recorded
+        return bool(((1 / relative <= ratio) & (ratio <= relative)).all())
     allowed = relative * np.abs(recorded) + 1e-15 * np.abs(recorded).max()
     return bool((np.abs(measured - recorded) <= allowed).all())
 

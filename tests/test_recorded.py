@@ -60,16 +60,20 @@ def number(value=2.0, tolerance="rounding"):
 
 
 # --- numbers --------------------------------------------------------------------------
-def test_tolerances_are_two_and_say_why():
+RELATIVE = [name for name, (size, _) in TOLERANCES.items() if size < 1]
+
+
+def test_tolerances_are_three_and_say_why():
     assert {name: size for name, (size, _) in TOLERANCES.items()} == {
         "rounding": 1e-6,
         "training": 1e-3,
+        "time": 50.0,
     }
     for _, reason in TOLERANCES.values():
         assert len(reason.split()) > 8
 
 
-@pytest.mark.parametrize("tolerance", TOLERANCES)
+@pytest.mark.parametrize("tolerance", RELATIVE)
 @pytest.mark.parametrize("recorded_value", [2.0, -3.0, 4.53504387e-05, 1e12])
 @pytest.mark.parametrize("share", [-0.99, 0.0, 0.99])
 def test_within_the_tolerance_the_recorded_value_is_returned(
@@ -83,7 +87,7 @@ def test_within_the_tolerance_the_recorded_value_is_returned(
     assert math.copysign(1, fact.value) == math.copysign(1, recorded_value)
 
 
-@pytest.mark.parametrize("tolerance", TOLERANCES)
+@pytest.mark.parametrize("tolerance", RELATIVE)
 @pytest.mark.parametrize("recorded_value", [2.0, -3.0, 4.53504387e-05, 1e12])
 @pytest.mark.parametrize("share", [-1.01, 1.01, 1e9])
 def test_outside_the_tolerance_both_are_named(tolerance, recorded_value, share, write):
@@ -93,6 +97,21 @@ def test_outside_the_tolerance_both_are_named(tolerance, recorded_value, share, 
     text = refusal(record.number, "a", measured, tolerance)
     assert text == (
         f"Record 'demo': 'a' must be {recorded_value} within {relative:g} of it; got "
+        f"{float(f'{measured:.9g}')}."
+    )
+
+
+@pytest.mark.parametrize("measured", [2.0 / 49, 2.0, 2.0 * 49])
+def test_a_time_within_the_factor_gives_the_recorded_one(measured, write):
+    record = write(number(tolerance="time"))
+    assert record.number("a", measured, "time").value == 2.0
+
+
+@pytest.mark.parametrize("measured", [2.0 / 51, 2.0 * 51, 0.0, -2.0])
+def test_a_time_outside_the_factor_is_refused(measured, write):
+    text = refusal(write(number(tolerance="time")).number, "a", measured, "time")
+    assert text == (
+        "Record 'demo': 'a' must be 2.0 within a factor of 50; got "
         f"{float(f'{measured:.9g}')}."
     )
 
@@ -141,8 +160,8 @@ def test_unknown_name_is_refused(write):
 def test_unknown_tolerance_is_refused(write):
     text = refusal(write(number()).number, "a", 2.0, "roundin")
     assert text == (
-        "Record: `tolerance` must be one of 'rounding', 'training'; got 'roundin'. Did "
-        "you mean 'rounding'?"
+        "Record: `tolerance` must be one of 'rounding', 'training', 'time'; got "
+        "'roundin'. Did you mean 'rounding'?"
     )
 
 
