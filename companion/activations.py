@@ -157,7 +157,7 @@ def relu(z):
     .. math:: \operatorname{relu}(z) = \max(z, 0)
 
     Arguments, result and errors are those of :func:`logistic`; it has a kink at 0
-    and no bound above.
+    and no bound above.  Nair & Hinton (2010).
 
     Examples
     --------
@@ -178,7 +178,7 @@ def relu_grad(z):
     array([0., 0., 1.])
     """
     z = _checks.real_array("relu_grad", "z", z)
-    return _piecewise(z, 1, 0)
+    return np.sign(np.maximum(z, 0))  # nan stays nan
 
 
 def leaky_relu(z, alpha=0.01):
@@ -217,9 +217,7 @@ def leaky_relu(z, alpha=0.01):
     """
     alpha = _checks.finite("leaky_relu", "alpha", alpha)
     z = _checks.real_array("leaky_relu", "z", z)
-    if alpha == 0:  # 0 times minus infinity would be nan
-        return relu(z)
-    return np.maximum(z, 0) + alpha * np.minimum(z, 0)
+    return _leak(z, z.dtype.type(alpha))
 
 
 def leaky_relu_grad(z, alpha=0.01):
@@ -299,7 +297,7 @@ def prelu_slope_derivative(z, alpha):
 
     One number for each element; a slope that several elements share has the sum of
     theirs.  Arguments, result and errors are those of :func:`prelu`; it does not
-    depend on `alpha`.  He et al. (2015), section 2.1.
+    depend on `alpha`.  He et al. (2015), eq. 3.
 
     Examples
     --------
@@ -734,8 +732,8 @@ def _piecewise(z, right, left):
 
     By arithmetic, since a branch on random signs costs several times as much.
     """
-    positive = (z > 0).astype(z.dtype)
-    return np.where(np.isnan(z), z, right * positive + left * (1 - positive))
+    positive = np.sign(np.maximum(z, 0))  # nan stays nan
+    return right * positive + left * (1 - positive)
 
 
 def _exponentials(z):
@@ -744,9 +742,11 @@ def _exponentials(z):
 
 
 def _leak(z, slopes):
-    """Multiply what is not positive by `slopes`, and infinity by a slope of 0 too."""
-    stopped = np.isinf(z) & (slopes == 0)
-    return np.maximum(z, 0) + slopes * np.where(stopped, 0, np.minimum(z, 0))
+    """Multiply what is not positive by `slopes`; one of 0 stops infinity too."""
+    negative = np.minimum(z, 0)
+    if not np.all(slopes):
+        negative = np.where(np.isinf(z) & (slopes == 0), 0, negative)
+    return np.maximum(z, 0) + slopes * negative
 
 
 def _slopes(function, alpha, z):

@@ -321,7 +321,13 @@ def for_activation(name, distribution="normal"):
 
 
 def recommended(function, name, distribution):
-    """Return the name of the initializer that `function` recommends."""
+    """Return the name of the initializer that `function` recommends.
+
+    Examples
+    --------
+    >>> recommended("for_activation", "selu", "uniform")
+    'lecun_uniform'
+    """
     kinds = {a: kind for kind, names in RECOMMENDED.items() for a in names}
     kind = kinds[_checks.one_of(function, "name", name, tuple(kinds))]
     _checks.one_of(function, "distribution", distribution, ("normal", "uniform"))

@@ -178,7 +178,7 @@ class PReLU:
 
     Notes
     -----
-    He et al. (2015), section 2.1, start from 0.25 and do not decay the slopes.
+    He et al. (2015), eq. 2; they start from 0.25 and do not decay the slopes.
 
     Examples
     --------
@@ -197,11 +197,16 @@ class PReLU:
         self.gradients = {}
         self.z = None
 
+    @property
+    def alpha(self):
+        """The slopes, with an axis for the rows."""
+        return self.parameters["alpha"][..., None, :]
+
     def f(self, z):
-        return activations.prelu(z, self.parameters["alpha"][..., None, :])
+        return activations.prelu(z, self.alpha)
 
     def f_grad(self, z):
-        return activations.prelu_grad(z, self.parameters["alpha"][..., None, :])
+        return activations.prelu_grad(z, self.alpha)
 
     def forward(self, z, training=False):
         self.z = z
@@ -209,10 +214,11 @@ class PReLU:
 
     def backward(self, dh):
         _require_forward("PReLU.backward", self.z)
-        alpha = self.parameters["alpha"]
-        slope = (dh * np.minimum(self.z, 0)).sum(axis=-2)
-        shared = alpha.shape[-1] == 1
-        self.gradients = {"alpha": slope.sum(-1, keepdims=True) if shared else slope}
+        dalpha = dh * activations.prelu_slope_derivative(self.z, self.alpha)
+        dalpha = dalpha.sum(axis=-2)
+        if self.alpha.shape[-1] == 1:  # shared by all units
+            dalpha = dalpha.sum(axis=-1, keepdims=True)
+        self.gradients = {"alpha": dalpha}
         return dh * self.f_grad(self.z)
 
 
@@ -249,17 +255,18 @@ class RReLU:
         return activations.rrelu_grad(z, self.lower, self.upper, training=False)
 
     def forward(self, z, training=False):
-        self.z = z
-        self.slopes = self.f_grad(z)
+        z = _checks.real_array("RReLU.forward", "z", z)
+        shape = z.shape[-2:] if self.copies else z.shape
+        self.z = np.broadcast_to(z, self.copies + shape)
+        self.slopes = np.array((self.lower + self.upper) / 2)
         if training:
-            shape = z.shape[-2:] if self.copies else z.shape
-            a = [r.uniform(self.lower, self.upper, shape) for r in self.rngs]
-            self.slopes = np.where(z > 0, 1.0, np.stack(a) if self.copies else a[0])
-        return self.slopes * z
+            draws = [r.uniform(self.lower, self.upper, shape) for r in self.rngs]
+            self.slopes = np.reshape(draws, self.z.shape)
+        return activations.prelu(self.z, self.slopes)
 
     def backward(self, dh):
         _require_forward("RReLU.backward", self.z)
-        return dh * self.slopes
+        return dh * activations.prelu_grad(self.z, self.slopes)
 
 
 class Sequential:

@@ -9,16 +9,21 @@ import pytest
 from companion import activations
 
 
-class NumpyBackend:
+class Backend:
+    """What all have in common: the functions of a module, by name."""
+
+    def function(self, name):
+        return getattr(self.module, name)
+
+
+class NumpyBackend(Backend):
     """The reference itself, in the dtype asked for: ``f`` and ``f_grad``."""
 
     name = "numpy"
     random = "rng"
+    module = activations
     default_float = "float64"
     dtypes = ("float16", "float32", "float64")
-
-    def function(self, name):
-        return getattr(activations, name)
 
     def tensor(self, values, dtype):
         return np.asarray(values).astype(dtype)
@@ -30,12 +35,12 @@ class NumpyBackend:
         return tensor.dtype.name
 
     def value_and_gradient(self, function, z, upstream, **arguments):
-        derivative = getattr(activations, f"{function.__name__}_grad")
+        derivative = self.function(f"{function.__name__}_grad")
         again = copy.deepcopy(arguments)  # a generator draws the same slopes twice
         return function(z, **arguments), upstream * derivative(z, **again)
 
     def slope_gradient(self, function, z, upstream, alpha):
-        derivative = getattr(activations, f"{function.__name__}_slope_derivative")
+        derivative = self.function(f"{function.__name__}_slope_derivative")
         return sum_to(upstream * derivative(z, alpha), alpha.shape)
 
     def source(self, seed):
@@ -48,7 +53,7 @@ class NumpyBackend:
         yield ["a"], "must hold real numbers; got dtype <U1."
 
 
-class TorchBackend:
+class TorchBackend(Backend):
     """``companion.torch`` and autograd."""
 
     name = "torch"
@@ -63,9 +68,6 @@ class TorchBackend:
         self.framework = torch
         self.module = companion.torch.activations
         self.default_float = self.dtype(torch.empty(0))
-
-    def function(self, name):
-        return getattr(self.module, name)
 
     def tensor(self, values, dtype):
         values = self.framework.from_numpy(np.array(values))
@@ -99,7 +101,7 @@ class TorchBackend:
         yield "a", "must be a torch.Tensor; got str. Pass torch.as_tensor(z)."
 
 
-class TensorFlowBackend:
+class TensorFlowBackend(Backend):
     """``companion.tensorflow`` and ``tf.GradientTape``."""
 
     name = "tensorflow"
@@ -114,9 +116,6 @@ class TensorFlowBackend:
         self.framework = tensorflow
         self.module = companion.tensorflow.activations
         self.default_float = keras.backend.floatx()
-
-    def function(self, name):
-        return getattr(self.module, name)
 
     def tensor(self, values, dtype):
         return self.framework.cast(self.framework.constant(values), dtype)
@@ -158,13 +157,14 @@ BACKENDS = {
     "tensorflow": TensorFlowBackend,
 }
 
-
 #: The frameworks that are compared with the reference.
 FRAMEWORKS = ["torch", "tensorflow"]
 #: One dtype is not enough, and not every backend has all of them.
 CASES = [
     (backend, dtype) for backend, kind in BACKENDS.items() for dtype in kind.dtypes
 ]
+#: What the frameworks call a function otherwise than the reference does.
+THEIRS = {"logistic": "sigmoid"}
 
 
 @functools.cache

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 from backends import FRAMEWORKS, backend_named
-from helpers import EPS, close, gradient_tolerance, value_tolerance
+from helpers import EPS, close, gradient_tolerance, public, value_tolerance
 
 #: Each class with other arguments than its defaults, and its function with the same.
 LAYERS = [
@@ -33,6 +33,11 @@ def build(name, backend, **arguments):
     """Return a layer that is not in training."""
     layer = getattr(backend.module, name)(**arguments)
     return layer.eval() if backend.name == "torch" else layer
+
+
+@pytest.mark.parametrize("backend", FRAMEWORKS)
+def test_every_public_layer_is_compared(backend):
+    assert public(backend_named(backend).module, inspect.isclass) == set(NAMES)
 
 
 @pytest.mark.parametrize("backend", FRAMEWORKS)

@@ -2,7 +2,6 @@
 
 import functools
 import math
-import warnings
 
 import mpmath
 import numpy as np
@@ -13,6 +12,8 @@ from scipy import integrate, stats
 
 from companion import activations
 from companion.activations import SELU_ALPHA, SELU_SCALE
+
+pytestmark = pytest.mark.usefixtures("floating_point_errors")
 
 DTYPES = ("float16", "float32", "float64")
 GATED_GRAD = [f"{name}_grad" for name in GATED]
@@ -106,15 +107,6 @@ AMPLIFIED = {
     "gelu": lambda z: z**2,
     "gelu approximate": lambda z: np.abs(z) + np.abs(z) ** 3,
 }
-
-
-@pytest.fixture(autouse=True)
-def _floating_point_errors():
-    """Let no test overflow, divide by zero or make a nan in passing."""
-    with np.errstate(over="raise", divide="raise", invalid="raise"):
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            yield
 
 
 def tolerance(dtype, y, name=""):
@@ -220,6 +212,16 @@ def test_leaky_relu_without_slope_is_relu():
     z = [-np.inf, -1.0, 0.0, 2.0, np.inf]
     got = activations.leaky_relu(z, alpha=0.0)
     np.testing.assert_array_equal(got, activations.relu(z))
+
+
+def test_slope_that_rounds_to_zero_stops_infinity_too():
+    z, alpha = np.array([-np.inf, 2.0], "float16"), 1e-9
+    for got in (
+        activations.leaky_relu(z, alpha),
+        activations.prelu(z, alpha),
+        activations.rrelu(z, 0.0, alpha, training=False),
+    ):
+        np.testing.assert_array_equal(got, [0.0, 2.0])
 
 
 def test_elu_bends_to_minus_alpha():

@@ -8,18 +8,21 @@ from functools import partial
 
 import numpy as np
 import pytest
-from backends import BACKENDS, CASES, FRAMEWORKS, backend_named
+from backends import BACKENDS, CASES, FRAMEWORKS, THEIRS, backend_named
 from helpers import (
     ACTIVATIONS,
+    BOTH,
     EPS,
     NAMES,
     POINTS,
     REQUIRED,
+    TINY,
     arrays,
     check_activation,
     check_random_slopes,
     close,
     gradient_tolerance,
+    public,
     value_tolerance,
 )
 from hypothesis import given, settings
@@ -48,6 +51,12 @@ ARGUMENTS = [
 ]
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_public_function_is_compared(backend):
+    names = {*BOTH, "prelu_slope_derivative"} if backend == "numpy" else set(NAMES)
+    assert public(backend_named(backend).module) == names
+
+
 @pytest.mark.parametrize(("backend", "dtype"), CASES)
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activation_conforms(name, backend, dtype):
@@ -69,15 +78,24 @@ def test_random_slopes_conform(backend, dtype):
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=25, deadline=None, derandomize=True, database=None)
 @given(z=arrays())
-def test_any_array_gives_the_value_of_the_reference(name, backend, z):
+def test_any_array_gives_value_and_gradient_of_the_reference(name, backend, z):
     backend, dtype = backend_named(backend), z.dtype.name
     arguments = REQUIRED.get(name, {})
-    y = backend.function(name)(backend.tensor(z, dtype), **arguments)
-    assert backend.dtype(y) == dtype
-    assert tuple(y.shape) == z.shape
+    tensor, one = (backend.tensor(a, dtype) for a in (z, np.ones_like(z)))
+    y, gradient = backend.value_and_gradient(
+        backend.function(name), tensor, one, **arguments
+    )
+    for part in (y, gradient):
+        assert backend.dtype(part) == dtype
+        assert tuple(part.shape) == z.shape
     z = z.astype(float)
     expected = getattr(activations, name)(z, **arguments)
     close(backend.array(y), expected, *value_tolerance(name, z, dtype), name)
+    # At nan each framework has its own, and TensorFlow takes a subnormal number for 0.
+    told = (np.abs(z) >= TINY[dtype]) | (z == 0)
+    expected = getattr(activations, f"{name}_grad")(z, **arguments)[told]
+    relative, absolute = gradient_tolerance(name, z[told], dtype)
+    close(backend.array(gradient)[told], expected, relative, absolute, f"{name}_grad")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -167,10 +185,6 @@ def test_torch_rrelu_follows_the_global_generator():
 # --- the frameworks' own functions ----------------------------------------------------
 #: Where they are defined alike: finite, and not at a kink.
 FINITE = POINTS[np.isfinite(POINTS) & (POINTS != 0)]
-
-
-#: The names that differ.
-THEIRS = {"logistic": "sigmoid"}
 FORMS = [
     *((name, {}) for name in ACTIVATIONS),
     ("gelu", {"approximate": True}),

@@ -5,7 +5,8 @@ and returns a ``tf.Tensor`` of the same shape: float16, bfloat16, float32 and fl
 stay what they are, integers become ``keras.backend.floatx()``, complex numbers and
 strings raise ``TypeError``.  At infinity each function returns its limit, and nan
 stays nan.  The derivative is that of ``tf.GradientTape``; at a kink it is the one
-from the left :math:`(z \le 0)`.  All of them work inside ``tf.function``.
+from the left :math:`(z \le 0)`, where TensorFlow sees subnormal numbers too.  All
+of them work inside ``tf.function``.
 
 Where TensorFlow's own kernel does exactly this, it is called; see
 :mod:`companion.activations` for the functions themselves.  The classes at the end are
@@ -560,7 +561,7 @@ class _Activation(keras.layers.Layer):
 
 @_register
 class LeakyReLU(_Activation):
-    """Be :func:`leaky_relu` as a layer; the slope of Keras' own is 0.3.
+    """Apply :func:`leaky_relu` to every element; the slope of Keras' own is 0.3.
 
     Examples
     --------
@@ -577,7 +578,7 @@ class LeakyReLU(_Activation):
 
 @_register
 class PReLU(_Activation):
-    """Be :func:`prelu` as a layer, with slopes that are trained.
+    """Apply :func:`prelu` with slopes that are trained.
 
     Parameters
     ----------
@@ -618,7 +619,7 @@ class PReLU(_Activation):
 
 @_register
 class RReLU(_Activation):
-    """Be :func:`rrelu` as a layer; Keras has none.
+    """Apply :func:`rrelu`, random in training only; Keras has no such layer.
 
     Parameters
     ----------
@@ -654,7 +655,7 @@ class RReLU(_Activation):
 
 @_register
 class ELU(_Activation):
-    """Be :func:`elu` as a layer."""
+    """Apply :func:`elu` to every element."""
 
     f = staticmethod(elu)
 
@@ -665,7 +666,7 @@ class ELU(_Activation):
 
 @_register
 class CELU(_Activation):
-    """Be :func:`celu` as a layer."""
+    """Apply :func:`celu` to every element."""
 
     f = staticmethod(celu)
 
@@ -676,7 +677,7 @@ class CELU(_Activation):
 
 @_register
 class SELU(_Activation):
-    """Be :func:`selu` as a layer."""
+    """Apply :func:`selu` to every element."""
 
     f = staticmethod(selu)
 
@@ -688,7 +689,7 @@ class SELU(_Activation):
 
 @_register
 class GELU(_Activation):
-    """Be :func:`gelu` as a layer."""
+    """Apply :func:`gelu` to every element."""
 
     f = staticmethod(gelu)
 

@@ -100,8 +100,8 @@ def _seed_pair(function, seed):
     try:
         pair = tf.convert_to_tensor(seed)
     except (TypeError, ValueError, OverflowError):
-        pair = tf.constant("")
-    if not pair.dtype.is_integer or pair.shape not in ((), (2,)):
+        pair = None
+    if pair is None or not pair.dtype.is_integer or pair.shape not in ((), (2,)):
         raise TypeError(
             f"{function}: `seed` must be an integer or a pair of integers; got "
             f"{seed!r}."
@@ -332,7 +332,7 @@ _register = keras.saving.register_keras_serializable(package="companion")
 
 @_register
 class VarianceScaling(_Initializer):
-    """Be :func:`variance_scaling` for a Keras layer.
+    """Draw the weights of a Keras layer from :func:`variance_scaling`.
 
     Parameters
     ----------
@@ -367,56 +367,56 @@ class VarianceScaling(_Initializer):
 
 @_register
 class GlorotUniform(_Initializer):
-    """Be :func:`glorot_uniform` for a Keras layer."""
+    """Draw the weights of a Keras layer from :func:`glorot_uniform`."""
 
     draw = staticmethod(glorot_uniform)
 
 
 @_register
 class GlorotNormal(_Initializer):
-    """Be :func:`glorot_normal` for a Keras layer: a true normal, not truncated."""
+    """Draw the weights of a Keras layer from :func:`glorot_normal`, not truncated."""
 
     draw = staticmethod(glorot_normal)
 
 
 @_register
 class HeUniform(_Initializer):
-    """Be :func:`he_uniform` for a Keras layer."""
+    """Draw the weights of a Keras layer from :func:`he_uniform`."""
 
     draw = staticmethod(he_uniform)
 
 
 @_register
 class HeNormal(_Initializer):
-    """Be :func:`he_normal` for a Keras layer: a true normal, not truncated."""
+    """Draw the weights of a Keras layer from :func:`he_normal`, not truncated."""
 
     draw = staticmethod(he_normal)
 
 
 @_register
 class HeAvgUniform(_Initializer):
-    """Be :func:`he_avg_uniform` for a Keras layer; Keras has no class for it."""
+    """Draw the weights of a Keras layer from :func:`he_avg_uniform`; Keras has none."""
 
     draw = staticmethod(he_avg_uniform)
 
 
 @_register
 class LecunUniform(_Initializer):
-    """Be :func:`lecun_uniform` for a Keras layer."""
+    """Draw the weights of a Keras layer from :func:`lecun_uniform`."""
 
     draw = staticmethod(lecun_uniform)
 
 
 @_register
 class LecunNormal(_Initializer):
-    """Be :func:`lecun_normal` for a Keras layer: a true normal, not truncated."""
+    """Draw the weights of a Keras layer from :func:`lecun_normal`, not truncated."""
 
     draw = staticmethod(lecun_normal)
 
 
 @_register
 class Orthogonal(_Initializer):
-    """Be :func:`orthogonal` for a Keras layer.
+    """Draw the weights of a Keras layer from :func:`orthogonal`.
 
     Parameters
     ----------

@@ -523,7 +523,7 @@ class _Activation(torch.nn.Module):
 
 
 class LeakyReLU(_Activation):
-    """Be :func:`leaky_relu` as a module.
+    """Apply :func:`leaky_relu` to every element.
 
     Examples
     --------
@@ -538,7 +538,7 @@ class LeakyReLU(_Activation):
 
 
 class PReLU(_Activation):
-    """Be :func:`prelu` as a module, with slopes that are trained.
+    """Apply :func:`prelu` with slopes that are trained.
 
     Parameters
     ----------
@@ -578,7 +578,7 @@ class PReLU(_Activation):
 
 
 class RReLU(_Activation):
-    """Be :func:`rrelu` as a module, which ``train()`` and ``eval()`` switch.
+    """Apply :func:`rrelu`, in training or not as ``train()`` and ``eval()`` say.
 
     Parameters
     ----------
@@ -611,7 +611,7 @@ class RReLU(_Activation):
 
 
 class ELU(_Activation):
-    """Be :func:`elu` as a module."""
+    """Apply :func:`elu` to every element."""
 
     f = staticmethod(elu)
 
@@ -620,7 +620,7 @@ class ELU(_Activation):
 
 
 class CELU(_Activation):
-    """Be :func:`celu` as a module."""
+    """Apply :func:`celu` to every element."""
 
     f = staticmethod(celu)
 
@@ -629,7 +629,7 @@ class CELU(_Activation):
 
 
 class SELU(_Activation):
-    """Be :func:`selu` as a module."""
+    """Apply :func:`selu` to every element."""
 
     f = staticmethod(selu)
 
@@ -639,7 +639,7 @@ class SELU(_Activation):
 
 
 class GELU(_Activation):
-    """Be :func:`gelu` as a module."""
+    """Apply :func:`gelu` to every element."""
 
     f = staticmethod(gelu)
 
