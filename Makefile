@@ -4,12 +4,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 NOTEBOOKS := $(wildcard book/*.ipynb)
-# Progress bars would reach the outputs that are compared.
-QUIET := TQDM_DISABLE=1
-NBVAL := $(BIN)/pytest --nbval --nbval-current-env -p no:cacheprovider -q
+# Progress bars would reach the outputs that are compared.  The nets are many small
+# products, and threads that share one of those mostly wait for each other.
+QUIET := TQDM_DISABLE=1 OMP_NUM_THREADS=1
+NBVAL := $(QUIET) $(BIN)/pytest --nbval --nbval-current-env -p no:cacheprovider -q
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint unit notebooks site execute record claims portable bench clean
+.PHONY: help book test lint unit notebooks site execute record claims conventions portable \
+	bench clean
 .DELETE_ON_ERROR:
 
 help:  ## list the commands
@@ -45,6 +47,10 @@ record: $(READY)  ## measure the recorded figures anew, outputs and claims page 
 claims: $(READY)  ## write the page of claims from the ledger and the recorded figures
 	$(BIN)/python -m companion.claims book/recorded > book/claims.part
 	mv book/claims.part book/claims.md
+
+conventions: $(READY)  ## write the page of framework conventions from measurements
+	$(BIN)/python tests/conventions.py > book/conventions.part
+	mv book/conventions.part book/conventions.md
 
 portable: $(READY)  ## run the notebooks as on an old machine with a single core
 	env $$($(BIN)/python tests/old_machine.py) $(NBVAL) $(NOTEBOOKS)
