@@ -79,7 +79,7 @@ def complaints(id, entry):
     found += [k for k in ("statement", "rule", "finding") if entry[k][-1:] != "."]
     if entry["verdict"] not in VERDICTS:
         found.append("verdict")
-    elif f"{entry['verdict']} if " not in entry["rule"] + " if ":
+    elif not re.search(rf"\b{entry['verdict']}( if\b|\.$)", entry["rule"], re.I):
         found.append("a verdict that the rule cannot give")
     facts = entry["facts"]
     if not facts or len(set(facts)) != len(facts) or not all(facts):
