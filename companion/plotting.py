@@ -64,15 +64,16 @@ def table(axes, values, *, rows, columns, half, colors=None):
     --------
     >>> from matplotlib.figure import Figure
     >>> axes = Figure().subplots()
-    >>> table(axes, np.array([[0.5, -1.0]]), rows=["a"], columns=[1, 2], half=1.0)
+    >>> table(axes, np.array([[0.5, -100.0]]), rows=["a"], columns=[1, 2], half=1.0)
     >>> [text.get_text() for text in axes.texts]
-    ['0.5', '-1']
+    ['0.5', '-100']
     """
     colors = values if colors is None else colors
     axes.imshow(colors, cmap="PuOr_r", vmin=-half, vmax=half, aspect="auto")
     for (i, j), value in np.ndenumerate(values):
         ink = "white" if abs(colors[i, j]) > 0.6 * half else "black"
-        axes.text(j, i, f"{value:.2g}", ha="center", va="center", size=6, color=ink)
+        text = f"{value:.2g}" if abs(value) < 99.5 else f"{value:.0f}"
+        axes.text(j, i, text, ha="center", va="center", size=6, color=ink)
     axes.set_xticks(range(len(columns)), columns)
     axes.set_yticks(range(len(rows)), rows)
 
