@@ -149,7 +149,9 @@ def fit(
     if validation is not None and (
         not isinstance(validation, tuple) or len(validation) != 2
     ):
-        raise TypeError("fit: `validation` must be a tuple (x, y).")
+        pair = isinstance(validation, tuple)
+        got = f"{len(validation)} entries" if pair else type(validation).__name__
+        raise TypeError(f"fit: `validation` must be a tuple (x, y); got {got}.")
     rngs = rng if isinstance(rng, list | tuple) else [rng]
     for r in rngs:
         _checks.generator("fit", "rng", r)

@@ -598,10 +598,13 @@ def test_fit_refuses_what_is_no_optimizer():
     assert refusal(train, net, optimizer=0.1) == (TypeError, text)
 
 
-@pytest.mark.parametrize("validation", [np.zeros((2, FEATURES)), (1, 2, 3), "xy"])
-def test_fit_refuses_validation_that_is_no_pair(validation):
+@pytest.mark.parametrize(
+    ("validation", "got"),
+    [(np.zeros((2, FEATURES)), "ndarray"), ((1, 2, 3), "3 entries"), (3, "int")],
+)
+def test_fit_refuses_validation_that_is_no_pair(validation, got):
     net = stack(WIDTHS, activation="relu", rng=rng())
-    text = "fit: `validation` must be a tuple (x, y)."
+    text = f"fit: `validation` must be a tuple (x, y); got {got}."
     assert refusal(train, net, validation=validation) == (TypeError, text)
 
 
