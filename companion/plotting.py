@@ -12,11 +12,12 @@ from matplotlib.collections import (
     PolyCollection,
 )
 from matplotlib.image import AxesImage
+from matplotlib.quiver import Quiver
 
 #: Okabe & Ito's colors, which color-blind readers can tell apart.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
-# Of PolyCollection's kinds those whose paths are all there is: no arrows, no hexagons.
+# Of PolyCollection's kinds those whose paths are all there is: no hexagons.
 _AREAS = (PolyCollection, FillBetweenPolyCollection)
 
 
@@ -79,7 +80,7 @@ def table(axes, values, *, rows, columns, half, colors=None):
 
 
 def drawn(figure):
-    """Collect the arrays that a figure draws: lines, bars, areas, points and images.
+    """Collect the arrays that a figure draws: lines, bars, areas, points and more.
 
     Parameters
     ----------
@@ -139,6 +140,11 @@ def _data(artist):
         if len(artist.get_sizes()) > 1:
             columns.append(artist.get_sizes())
         return "points", np.column_stack([np.ma.filled(c, np.nan) for c in columns])
+    if isinstance(artist, Quiver):
+        columns = [artist.XY, artist.U, artist.V]
+        if artist.get_array() is not None:  # colors
+            columns.append(artist.get_array())
+        return "arrows", np.column_stack([np.ma.filled(c, np.nan) for c in columns])
     if isinstance(artist, LineCollection):
         return "segments", np.concatenate([np.empty((0, 2)), *artist.get_segments()])
     if type(artist) in _AREAS:
@@ -148,6 +154,6 @@ def _data(artist):
 
 def _unknown(artist):
     return TypeError(
-        f"drawn: `figure` must hold lines, segments, bars, areas, points and images; "
-        f"got a {type(artist).__name__}."
+        "drawn: `figure` must hold lines, segments, bars, areas, arrows, points and "
+        f"images; got a {type(artist).__name__}."
     )

@@ -203,6 +203,8 @@ DRAWINGS = {
         X,
         Y,
     ),
+    "quiver": (lambda axes, *arrows: axes.quiver(*arrows), X, Y, Z, Y),
+    "colored quiver": (lambda axes, *arrows: axes.quiver(*arrows), X, Y, Z, Y, Z),
 }
 #: What a table writes is text, which the page shows: it is not asked of the arrays.
 UNSEEN = {("table", 0)}
@@ -276,7 +278,6 @@ UNKNOWN = {
     "Wedge": lambda axes: axes.pie([1, 2]),
     "QuadMesh": lambda axes: axes.pcolormesh(IMAGE),
     "FancyArrow": lambda axes: axes.arrow(0, 0, 1, 1),
-    "Quiver": lambda axes: axes.quiver(X, Y, Z, Z),
     "Circle": lambda axes: axes.add_patch(mpl.patches.Circle((0, 0))),
     "AnchoredText": lambda axes: axes.add_artist(AnchoredText("a", "upper left")),
     "Table": lambda axes: axes.table([["1", "2"]]),
@@ -293,8 +294,8 @@ def test_unknown_kind_of_artist_is_refused(kind, alone):
     with pytest.raises(TypeError, match=f"got a {kind}") as caught:
         drawn(figure)
     assert str(caught.value) == (
-        "drawn: `figure` must hold lines, segments, bars, areas, points and images; "
-        f"got a {kind}."
+        "drawn: `figure` must hold lines, segments, bars, areas, arrows, points and "
+        f"images; got a {kind}."
     )
 
 
