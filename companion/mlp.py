@@ -18,7 +18,8 @@ import itertools
 
 import numpy as np
 
-from companion import _checks, activations
+from companion import _checks, activations, dropout
+from companion.activations import SELU_ALPHA, SELU_SCALE
 from companion.initializers import glorot_uniform
 
 #: The functions that :class:`Activation` applies: each has its derivative
@@ -267,6 +268,91 @@ class RReLU:
     def backward(self, dh):
         _require_forward("RReLU.backward", self.z)
         return dh * activations.prelu_grad(self.z, self.slopes)
+
+
+class _Dropout:
+    """Apply the function `f` with a mask of its own at each call in training."""
+
+    def __init__(self, rate, rng, **constants):
+        name = type(self).__name__
+        self.arguments = {"rate": dropout._rate(name, rate), **constants}
+        self.rngs, self.copies = _generators(name, rng)
+        self.x = self.masked = None
+
+    def forward(self, x, training=False):
+        x = _checks.real_array(f"{type(self).__name__}.forward", "x", x)
+        shape, rate = x.shape[-2:] if self.copies else x.shape, self.arguments["rate"]
+        self.x = np.broadcast_to(x, self.copies + shape)
+        self.masked = {"training": training}
+        if training and rate > 0:
+            masks = [dropout._draw(shape, rate, r) for r in self.rngs]
+            self.masked["mask"] = np.reshape(masks, self.x.shape)
+        return self.f(self.x, **self.arguments, **self.masked)
+
+    def backward(self, dy):
+        _require_forward(f"{type(self).__name__}.backward", self.x)
+        return dy * self.f_grad(self.x, **self.arguments, **self.masked)
+
+
+class Dropout(_Dropout):
+    """Drop units at random in training, and none afterwards.
+
+    Parameters
+    ----------
+    rate : float in [0, 1)
+        The probability of dropping a unit, as in :func:`companion.dropout.dropout`.
+    rng : numpy.random.Generator, or a sequence of K of them for K copies
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `rate` is not a number in [0, 1), or `rng` not a generator.
+
+    Examples
+    --------
+    >>> layer = Dropout(0.5, rng=np.random.default_rng(0))
+    >>> layer.forward(np.array([[1.0, 2.0, 3.0]]), training=True)
+    array([[2., 0., 0.]])
+    >>> layer.backward(np.array([[1.0, 1.0, 1.0]]))
+    array([[2., 0., 0.]])
+    """
+
+    f, f_grad = staticmethod(dropout.dropout), staticmethod(dropout.dropout_grad)
+
+    def __init__(self, rate, *, rng):
+        super().__init__(rate, rng)
+
+
+class AlphaDropout(_Dropout):
+    """Drop units of a self-normalizing net in training, and none afterwards.
+
+    Parameters
+    ----------
+    rate, rng
+        Those of :class:`Dropout`.
+    alpha, scale, mean, var : float
+        Those of :func:`companion.dropout.alpha_dropout`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for :class:`Dropout`, or if a constant is not finite or `var` not above 0.
+
+    Examples
+    --------
+    >>> layer = AlphaDropout(0.5, rng=np.random.default_rng(0))
+    >>> layer.forward(np.array([[1.0, 2.0, 3.0]]), training=True).round(3)
+    array([[ 1.666, -0.779, -0.779]])
+    """
+
+    f = staticmethod(dropout.alpha_dropout)
+    f_grad = staticmethod(dropout.alpha_dropout_grad)
+
+    def __init__(
+        self, rate, *, rng, alpha=SELU_ALPHA, scale=SELU_SCALE, mean=0.0, var=1.0
+    ):
+        point = dropout._point("AlphaDropout", alpha, scale, mean, var)
+        super().__init__(rate, rng, **point)
 
 
 class Sequential:

@@ -2,6 +2,8 @@
 
 import copy
 import functools
+import importlib
+import sys
 
 import numpy as np
 import pytest
@@ -14,6 +16,11 @@ class Backend:
 
     def function(self, name):
         return getattr(self.module, name)
+
+    def topic(self, name):
+        """Return the module of another topic than the activations."""
+        package = self.module.__name__.rpartition(".")[0]
+        return importlib.import_module(f"{package}.{name}")
 
 
 class NumpyBackend(Backend):
@@ -35,7 +42,8 @@ class NumpyBackend(Backend):
         return tensor.dtype.name
 
     def value_and_gradient(self, function, z, upstream, **arguments):
-        derivative = self.function(f"{function.__name__}_grad")
+        module = sys.modules[function.__module__]
+        derivative = getattr(module, f"{function.__name__}_grad")
         again = copy.deepcopy(arguments)  # a generator draws the same slopes twice
         return function(z, **arguments), upstream * derivative(z, **again)
 

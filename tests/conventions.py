@@ -276,6 +276,75 @@ def nearest(named, y):
     return best
 
 
+# --- dropout --------------------------------------------------------------------------
+@section("dropout", "Dropout")
+def dropout():
+    """The rate that is taken where none is given, the share that a rate of 0.25 drops,
+    and what comes out at rate 1, and where an infinity is dropped at rate 0.5.
+    """
+    rows = []
+    for name, label in ("Dropout", "dropout"), ("AlphaDropout", "alpha dropout"):
+        new, training = dropouts(name)
+        rows += [
+            [f"{label}: default rate", *each(default_rate, new)],
+            [f"{label}, rate 0.25: share dropped", *each(share_dropped, training)],
+            [f"{label}, rate 1", *each(at_rate_1, training)],
+            [f"{label}: a dropped infinity", *each(dropped_infinity, training)],
+        ]
+    return rows
+
+
+def dropouts(name):
+    """Return what takes a rate in each framework, and functions of one that drop."""
+    new = [getattr(module, name) for module in (mlp, torch.nn, keras.layers)]
+    ours, module, layer = new
+    training = [
+        lambda rate: functools.partial(
+            ours(rate, rng=np.random.default_rng(1)).forward, training=True
+        ),
+        module,
+        lambda rate: functools.partial(layer(rate, seed=1), training=True),
+    ]
+    if name == "Dropout":
+        return [*new, tf.nn.dropout], [
+            *training,
+            lambda rate: functools.partial(tf.nn.dropout, rate=rate, seed=1),
+        ]
+    return [*new, None], [*training, None]
+
+
+def default_rate(function, make):
+    parameters = inspect.signature(function).parameters
+    rate = parameters[next(name for name in ("rate", "p") if name in parameters)]
+    return "must be given" if rate.default is rate.empty else number(rate.default)
+
+
+def share_dropped(drop, make):
+    """Return the rate, or one minus it, of which the share is a likely outcome."""
+    n, rate = 20_000, 0.25
+    y = as_array(drop(rate)(make(np.linspace(1, 2, n))))
+    share = np.mean(y == y.min())
+    error = 5 * math.sqrt(rate * (1 - rate) / n)
+    (found,) = (r for r in (rate, 1 - rate) if abs(share - r) < error)
+    return number(found)
+
+
+def at_rate_1(drop, make):
+    try:
+        (y,) = set(as_array(drop(1.0)(make(np.linspace(1, 2, 20)))))
+    except ValueError:
+        return "refused"
+    except ZeroDivisionError as error:
+        return type(error).__name__
+    return number(y)
+
+
+def dropped_infinity(drop, make):
+    y = as_array(drop(0.5)(make(np.full(100, math.inf))))
+    (dropped,) = np.unique(y[y != math.inf])
+    return number(dropped)
+
+
 # --- weights --------------------------------------------------------------------------
 @section("defaults", "Weights of a new layer", FRAMEWORKS[:4])
 def defaults():

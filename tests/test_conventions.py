@@ -79,6 +79,8 @@ def test_page_shows_that_the_frameworks_differ(page):
         "none",
     ]
     assert found["kinks"]["SELU"][1:] == ["1.758, left", *["1.051, right"] * 2]
+    rate_1 = found["dropout"]["alpha dropout, rate 1"]
+    assert rate_1 == ["refused", "0", "ZeroDivisionError", "none"]
     dense = found["defaults"]["dense layer: weights"]
     assert dense[1:] == ["uniform, 1/(3 fan_in)", "uniform, 1/fan_avg"]
     assert found["gains"]["`selu`"] == ["0.75", "1"]
@@ -178,6 +180,18 @@ def test_orthogonal_matrices_without_their_signs_are_found():
 
     assert conventions.first_entry(uneven) == "U(-1, 0)"
     assert conventions.first_entry(lambda shape: -uneven(shape)) == "U(0, 1)"
+
+
+@pytest.mark.parametrize("share", [0.25, 0.75, 0.3])
+def test_share_of_the_kept_is_not_taken_for_that_of_the_dropped(share):
+    def drop(rate):
+        return lambda x: np.where(rng().random(x.shape) < share, 0, x)
+
+    if share == 0.3:
+        with pytest.raises(ValueError, match="not enough values"):
+            conventions.share_dropped(drop, np.array)
+    else:
+        assert conventions.share_dropped(drop, np.array) == str(share)
 
 
 @pytest.mark.parametrize("axes", [(0,), (1, 2), (0, 1, 2), (1, 2, 3), (0, 1, 2, 3)])
