@@ -19,8 +19,8 @@ import numpy as np
 
 from companion.activations import _erfc
 
-_SMALL = 0.1  # standard deviations below it need a series, of so many terms:
-_TERMS = 24  # (2 * 9 * 0.1)**24 / 24! is below 1e-17
+_SMALL = 0.5  # standard deviations below it use a series, of so many terms:
+_TERMS = 36  # (2 * 0.5)**36 / 36!! is below 1e-20
 _SWITCH = 2.5  # from there on Mills' ratio is a continued fraction, of so many steps:
 _STEPS = 80  # its error is near exp(-1.6 * 2.5 * sqrt(80))
 
