@@ -7,7 +7,9 @@ NOTEBOOKS := $(wildcard book/*.ipynb)
 # Progress bars would reach the outputs that are compared.  The nets are many small
 # products, and threads that share one of those mostly wait for each other.
 QUIET := TQDM_DISABLE=1 OMP_NUM_THREADS=1
-NBVAL := $(QUIET) $(BIN)/pytest --nbval --nbval-current-env -p no:cacheprovider -q
+# Two notebooks run side by side (-n 2), each from top to bottom (loadscope).
+NBVAL := $(QUIET) $(BIN)/pytest --nbval --nbval-current-env -p no:cacheprovider -q \
+	-n 2 --dist loadscope
 
 .DEFAULT_GOAL := help
 .PHONY: help book test lint unit notebooks site execute record claims conventions portable \

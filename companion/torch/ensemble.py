@@ -4,7 +4,7 @@ A comparison of methods needs many small nets: several seeds for each, and sever
 learning rates.  Nets of one shape stand in tensors with the net as first axis, so
 that each layer is one batched product.  Every copy keeps its own weights, its own
 learning rate and its own order of the minibatches.  Chapters *Self-normalization* and
-*Alpha dropout*.
+*Dropout that keeps the fixed point*.
 """
 
 import itertools
