@@ -120,7 +120,7 @@ def jacobian(
     bend = alpha * z.tilted[1] + spike
     slope_squared = z.positive[0] + alpha**2 * z.tilted[2]
     below = alpha * (alpha * (z.bent[1] + e * z.bent[0]) - p * z.tilted[1])
-    above = _above(z, m, v, c)[1]
+    above, _ = _above(z, m, v, c)
     by_mean = 2 * (above + below - first * slope)
     by_var = slope_squared + below - c * spike - first * bend
     rows = [
@@ -300,25 +300,20 @@ def _about_c(m, v, alpha):
     z = halves(m, v)
     p = np.maximum(m, 0)
     c = np.where(m > 0, m, alpha * np.expm1(np.minimum(m, 0)))
-    above = _above(z, m, v, c)
+    above1, above2 = _above(z, m, v, c)
     below1 = alpha * z.bent[0] - p * z.tilted[0]
     below2 = alpha**2 * z.bent[1] - 2 * p * alpha * z.bent[0] + p**2 * z.tilted[0]
-    return z, c, above[1] + below1, above[2] + below2
+    return z, c, above1 + below1, above2 + below2
 
 
 def _above(z, m, v, c):
-    """Return E[(z - c)^k; z > 0] for k = 0, 1, 2."""
+    """Return E[(z - c)^k; z > 0] for k = 1, 2."""
     mass, first, second = z.positive
     s = np.sqrt(v)
-    x = m / s
-    return (
-        mass,
-        np.where(m > 0, s * z.density, first - c * mass),
-        np.where(
-            m > 0,
-            v * (mass - x * z.density),
-            second - 2 * c * first + c**2 * mass,
-        ),
+    at_mean = s * z.density, v * (mass - m / s * z.density)  # where c = m
+    elsewhere = first - c * mass, second - 2 * c * first + c**2 * mass
+    return tuple(
+        np.where(m > 0, *pair) for pair in zip(at_mean, elsewhere, strict=True)
     )
 
 
