@@ -21,6 +21,7 @@ import numpy as np
 from companion import _checks, activations, dropout
 from companion.activations import SELU_ALPHA, SELU_SCALE
 from companion.initializers import glorot_uniform
+from companion.normalization import BatchNorm
 
 #: The functions that :class:`Activation` applies: each has its derivative
 #: ``NAME_grad``, and neither a slope to be learned nor a random one.
@@ -396,7 +397,7 @@ class Sequential:
         return [layer for layer in self.layers if hasattr(layer, "parameters")]
 
 
-def stack(widths, *, activation, initializer=glorot_uniform, rng):
+def stack(widths, *, activation, initializer=glorot_uniform, batch_norm=None, rng):
     """Build a net of dense layers, each but the last followed by an activation.
 
     Parameters
@@ -407,6 +408,9 @@ def stack(widths, *, activation, initializer=glorot_uniform, rng):
         One of the functions of :mod:`companion.activations`, with its default
         arguments; ``prelu`` has one slope a layer.
     initializer : function of (shape, rng)
+    batch_norm : {None, "before", "after"}
+        Where a :class:`companion.normalization.BatchNorm` stands in each hidden layer:
+        nowhere, before its activation or after it.
     rng : numpy.random.Generator, or a sequence of K of them for K copies
 
     Returns
@@ -430,13 +434,18 @@ def stack(widths, *, activation, initializer=glorot_uniform, rng):
             f"got {widths!r}."
         )
     make = activation if callable(activation) else _maker(activation)
+    if batch_norm is not None:
+        _checks.one_of("stack", "batch_norm", batch_norm, ("before", "after"))
+    copies = _generators("stack", rng)[1]
     layers = []
-    for n_inputs, n_outputs in itertools.pairwise(widths):
-        layers += [
-            Dense(n_inputs, n_outputs, initializer=initializer, rng=rng),
-            make(n_outputs, rng),
-        ]
-    return Sequential(layers[:-1])
+    for n_inputs, n_units in itertools.pairwise(widths[:-1]):
+        layers.append(Dense(n_inputs, n_units, initializer=initializer, rng=rng))
+        layers.append(make(n_units, rng))
+        if batch_norm is not None:
+            place = len(layers) - (batch_norm == "before")
+            layers.insert(place, BatchNorm(n_units, copies=copies))
+    layers.append(Dense(*widths[-2:], initializer=initializer, rng=rng))
+    return Sequential(layers)
 
 
 def softmax_cross_entropy(logits, labels):

@@ -20,7 +20,10 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 MODULES = sorted((ROOT / "companion").rglob("*.py"))
 #: Each may import those before it; a module whose name starts with _ is part of one.
-TOPICS = ["activations", "initializers", "dropout", "self_normalization", "proofs"]
+TOPICS = [
+    *("activations", "initializers", "dropout", "normalization"),
+    *("self_normalization", "proofs"),
+]
 
 
 def pins(text):

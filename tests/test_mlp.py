@@ -21,6 +21,7 @@ from companion.mlp import (
     softmax_cross_entropy,
     stack,
 )
+from companion.normalization import BatchNorm
 
 pytestmark = pytest.mark.usefixtures("floating_point_errors")
 
@@ -199,6 +200,55 @@ def test_stack_has_dense_layers_with_activations_between(widths, make, front):
         np.testing.assert_array_equal(layer.parameters["b"], np.zeros((*front, n_out)))
         assert layer.gradients == {}
     assert net.forward(normal(3, 7)).shape == (*front, 3, 2)
+
+
+@pytest.mark.parametrize(("make", "front"), [(rng, ()), (rngs, (COPIES,))])
+@pytest.mark.parametrize("name", ["selu", "prelu", "rrelu"])
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_stack_normalizes_each_hidden_layer(place, name, make, front):
+    net = stack([7, 6, 5, 2], activation=name, batch_norm=place, rng=make())
+    plain = stack([7, 6, 5, 2], activation=name, rng=make())
+    first, second, third = ([layer for layer in net.layers[i:6:3]] for i in range(3))
+    norms, others = (second, third) if place == "before" else (third, second)
+    assert {type(layer) for layer in norms} == {BatchNorm}
+    for layer, n_units in zip(norms, (6, 5), strict=True):
+        assert layer.gamma.shape == layer.running_var.shape == (*front, n_units)
+        assert (layer.momentum, layer.eps, layer.axis) == (0.9, 1e-5, 1)
+    # But for these it is the net that it is without.
+    assert net.dense == [*first, net.layers[6]]
+    rest = [layer for layer in net.layers if layer not in norms]
+    assert [type(layer) for layer in rest] == [type(layer) for layer in plain.layers]
+    assert [type(layer) for layer in others] == [type(plain.layers[1])] * 2
+    for layer, same in zip(net.dense, plain.dense, strict=True):
+        np.testing.assert_array_equal(layer.parameters["W"], same.parameters["W"])
+    assert net.forward(normal(3, 7), training=True).shape == (*front, 3, 2)
+
+
+@pytest.mark.parametrize("place", [None, "before", "after"])
+def test_stack_without_hidden_layers_has_nothing_to_normalize(place):
+    net = stack([4, 2], activation="relu", batch_norm=place, rng=rng())
+    assert [type(layer) for layer in net.layers] == [Dense]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_copies_are_normalized_by_batches_of_their_own(place, shared):
+    arguments = {"activation": "tanh", "batch_norm": place}
+    copies = stack([6, 5, 4, 3], **arguments, rng=rngs())
+    x = normal(7, 6) if shared else normal(COPIES, 7, 6)
+    y = copies.forward(x, training=True)
+    dx = copies.backward(np.ones_like(y) * [1.0, 2.0, 3.0])
+    same = {"rtol": 1e-11, "atol": 1e-13}  # another order of sums, over a small spread
+    for k, r in enumerate(rngs()):
+        net = stack([6, 5, 4, 3], **arguments, rng=r)
+        y_k = net.forward(x if shared else x[k], training=True)
+        np.testing.assert_allclose(y[k], y_k, **same)
+        dx_k = net.backward(np.ones_like(y_k) * [1.0, 2.0, 3.0])
+        np.testing.assert_allclose(dx[k], dx_k, **same)
+        for many, one in zip(copies.layers, net.layers, strict=True):
+            if isinstance(one, BatchNorm):
+                got, expected = many.running_var[k], one.running_var
+                np.testing.assert_allclose(got, expected, **same)
 
 
 def test_stack_draws_layer_by_layer_from_one_generator():

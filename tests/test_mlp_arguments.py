@@ -198,7 +198,7 @@ def test_rrelu_refuses(arguments, kind, text):
 @pytest.mark.parametrize("name", ["prelu", "rrelu"])
 def test_stack_refuses_what_is_no_generator(name):
     arguments = {"activation": name, "rng": 7}
-    text = f"Dense: `rng` {GENERATOR} int. {PASS_ONE}"
+    text = f"stack: `rng` {GENERATOR} int. {PASS_ONE}"
     assert refusal(stack, [2, 2], **arguments) == (TypeError, text)
 
 
@@ -223,6 +223,23 @@ def test_stack_refuses_too_few_widths(widths):
 def test_stack_refuses_a_bad_width(widths, kind, text):
     arguments = {"activation": "relu", "rng": rng()}
     assert refusal(stack, widths, **arguments) == (kind, text)
+
+
+@pytest.mark.parametrize(
+    ("place", "hint"),
+    [
+        ("Before", " Did you mean 'before'?"),
+        ("behind", ""),
+        (True, ""),
+        (False, ""),
+        ("", ""),
+    ],
+)
+def test_stack_refuses_another_place_for_batch_norm(place, hint):
+    arguments = {"activation": "relu", "batch_norm": place, "rng": rng()}
+    text = f"stack: `batch_norm` must be one of 'before', 'after'; got {place!r}.{hint}"
+    for widths in ([2, 2], [3, 4, 2]):
+        assert refusal(stack, widths, **arguments) == (ValueError, text)
 
 
 @pytest.mark.parametrize(
