@@ -24,7 +24,7 @@ from backends import THEIRS
 from scipy import integrate, stats
 from weights import check_weights
 
-from companion import activations, initializers, mlp
+from companion import activations, initializers, mlp, normalization
 from companion.initializers import TRUNCATED_STD
 
 INTRODUCTION = """\
@@ -343,6 +343,241 @@ def dropped_infinity(drop, make):
     y = as_array(drop(0.5)(make(np.full(100, math.inf))))
     (dropped,) = np.unique(y[y != math.inf])
     return number(dropped)
+
+
+# --- batch normalization --------------------------------------------------------------
+@section("batch-norm", "Batch normalization")
+def batch_normalization():
+    """What is added to a variance, what the sum of squares is divided by, how much of
+    a running value one batch leaves, and what becomes of one row, of a nan, and of a
+    layer whose parameters are frozen. The column TensorFlow is about
+    `tf.compat.v1.nn.fused_batch_norm`, a function that is given the running values and
+    returns new ones.
+    """
+    ours, *theirs, _ = batch_norms()
+    rows = [
+        ["epsilon", *each(epsilon, batch_norms())],
+        ["share of the old value kept", *each(share_kept, batch_norms())],
+        ["default called momentum", *each(called_momentum, batch_norms())],
+        ["batch variance divided by", *each(divisor, batch_norms())],
+        ["running variance divided by", *each(running_divisor, batch_norms())],
+        ["image of 4 axes: features", *each(axis_of_features, batch_norms())],
+        ["vectors of a layer", *each(vectors, [ours, *theirs, None])],
+        ["one row in training", *each(one_row, batch_norms())],
+        ["frozen, in training: statistics", *each(frozen, [None, *theirs, None])],
+        ["running mean after nan", *each(after_nan, batch_norms())],
+    ]
+    return [*rows, ["layer normalization: epsilon", *each(epsilon, layer_norms())]]
+
+
+class OwnNorm:
+    """A layer of companion in training, and its running values."""
+
+    def __init__(self, layer):
+        self.layer = layer
+
+    def step(self, x):
+        return self.layer.forward(x, training=True)
+
+    def shift(self, beta):
+        self.layer.beta[:] = beta
+
+    def running(self):
+        return self.layer.running_mean, self.layer.running_var
+
+    def counts(self, x):
+        """Return the numbers of trained vectors, moved vectors and counters."""
+        before = vars(self.layer).copy()
+        self.step(x)
+        kinds = [
+            np.shape(now)
+            for name, now in vars(self.layer).items()
+            if before[name] is not None
+            and np.shape(now) == np.shape(before[name])
+            and np.any(now != before[name])
+        ]
+        n = len(self.layer.parameters)
+        return n, kinds.count(x.shape[-1:]), kinds.count(())
+
+
+class TorchNorm:
+    """The same for a layer of PyTorch."""
+
+    def __init__(self, layer):
+        self.layer = layer.double()
+
+    def step(self, x):
+        return self.layer(x)
+
+    def shift(self, beta):
+        torch.nn.init.constant_(self.layer.bias, beta)
+
+    def freeze(self):
+        self.layer.requires_grad_(False)
+
+    def running(self):
+        return self.layer.running_mean, self.layer.running_var
+
+    def counts(self, x):
+        kinds = [tuple(buffer.shape) for buffer in self.layer.buffers()]
+        n = len([*self.layer.parameters()])
+        return n, kinds.count(tuple(x.shape[-1:])), kinds.count(())
+
+
+class KerasNorm:
+    """The same for a layer of Keras, which is built for the first batch."""
+
+    def __init__(self, layer):
+        self.layer = layer
+
+    def step(self, x):
+        return self.layer(x, training=True)
+
+    def shift(self, beta):
+        self.layer.build((None, 1))
+        self.layer.beta.assign([beta])
+
+    def freeze(self):
+        self.layer.trainable = False
+
+    def running(self):
+        return self.layer.moving_mean.value, self.layer.moving_variance.value
+
+    def counts(self, x):
+        self.step(x)
+        kinds = [tuple(v.shape) for v in self.layer.non_trainable_variables]
+        n = len(self.layer.trainable_variables)
+        return n, kinds.count(tuple(x.shape[-1:])), kinds.count(())
+
+
+class FusedNorm:
+    """The same for the function of TensorFlow: float32 images, and its results kept."""
+
+    layer = staticmethod(tf.compat.v1.nn.fused_batch_norm)
+
+    def __init__(self, n_features):
+        self.ones, self.beta = tf.ones(n_features), tf.zeros(n_features)
+        self.state = tf.zeros(n_features), self.ones
+
+    def step(self, x):
+        images = tf.cast(x if len(x.shape) == 4 else x[:, None, None, :], tf.float32)
+        y, *state = self.layer(images, self.ones, self.beta, *self.state)
+        self.state = state[:2]
+        return tf.reshape(y, x.shape)
+
+    def shift(self, beta):
+        self.beta = self.beta + beta
+
+    def running(self):
+        return self.state
+
+
+def batch_norms():
+    """Return functions of the number of features, and axes, that make a layer."""
+    torch_kinds = {2: torch.nn.BatchNorm1d, 4: torch.nn.BatchNorm2d}
+    return [
+        lambda n, ndim=2: OwnNorm(normalization.BatchNorm(n)),
+        lambda n, ndim=2: TorchNorm(torch_kinds[ndim](n)),
+        lambda n, ndim=2: KerasNorm(keras.layers.BatchNormalization(dtype="float64")),
+        lambda n, ndim=2: FusedNorm(n),
+    ]
+
+
+def layer_norms():
+    return [
+        lambda n: OwnNorm(normalization.LayerNorm(n)),
+        lambda n: TorchNorm(torch.nn.LayerNorm(n)),
+        lambda n: KerasNorm(keras.layers.LayerNormalization(dtype="float64")),
+        None,
+    ]
+
+
+def epsilon(new, make):
+    """Return what is added to the variance h**2 of numbers h and -h."""
+    h = 1e-3  # not large beside the root of epsilon, so that no digits are lost
+    y = as_array(new(2).step(make([[h, -h], [-h, h]])))
+    return number((h / y[0, 0]) ** 2 - h**2)
+
+
+def share_kept(new, make):
+    """Return what is left of the first running variance, 1, after a batch of zeros."""
+    return number(kept_by(new, make))
+
+
+def kept_by(new, make):
+    norm = new(1)
+    norm.step(make([[0.0], [0.0]]))
+    return as_array(norm.running()[1]).item()
+
+
+def called_momentum(new, make):
+    layer = new(1).layer
+    function = layer if inspect.isfunction(layer) else type(layer)
+    default = inspect.signature(function).parameters.get("momentum")
+    return "none" if default is None else number(default.default)
+
+
+#: Numbers so far apart that epsilon does not matter, and their variances.
+APART = [[0.0], [200.0]]
+VARIANCES = {"m": 1e4, "m - 1": 2e4}
+
+
+def divisor(new, make):
+    y = as_array(new(1).step(make(APART))).ravel()
+    return nearest(VARIANCES, (200 / (y[1] - y[0])) ** 2)
+
+
+def running_divisor(new, make):
+    norm, kept = new(1), kept_by(new, make)
+    norm.step(make(APART))
+    return nearest(VARIANCES, (as_array(norm.running()[1]).item() - kept) / (1 - kept))
+
+
+def axis_of_features(new, make):
+    """Name the axis along which each slice has mean 0, though its numbers have not."""
+    n = 3
+    x = np.random.default_rng(1).exponential(size=(n,) * 4) ** 2
+    y = as_array(new(n, ndim=4).step(make(x)))
+    axes = range(4)
+    means = {
+        axis: y.mean(axis=tuple(other for other in axes if other != axis))
+        for axis in axes
+    }
+    (found,) = (axis for axis in axes if np.abs(means[axis]).max() < 1e-5)
+    return f"axis {found}"
+
+
+def vectors(new, make):
+    x = make([[0.0, 1.0], [2.0, 4.0]])
+    trained, moved, counters = new(2).counts(x)
+    counter = f", {counters} counter" if counters else ""
+    return f"{trained} trained, {moved} moved{counter}"
+
+
+def one_row(new, make):
+    norm = new(1)
+    norm.shift(7.0)
+    try:
+        y = as_array(norm.step(make([[3.0]]))).item()
+    except ValueError:
+        return "refused"
+    return nearest({"beta": 7.0, "what came in": 3.0}, y)
+
+
+def frozen(new, make):
+    norm = new(1)
+    norm.freeze()
+    y = as_array(norm.step(make(APART))).ravel()
+    return nearest({"the batch's": 2.0, "the running ones": 200.0}, y[1] - y[0])
+
+
+def after_nan(new, make):
+    norm = new(1)
+    norm.step(make([[math.nan], [1.0]]))
+    for _ in range(3):
+        norm.step(make([[0.0], [1.0]]))
+    mean = as_array(norm.running()[0]).item()
+    return "nan from then on" if math.isnan(mean) else "forgets it"
 
 
 # --- weights --------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from companion import activations, initializers
+from companion import activations, initializers, normalization
 
 #: It needs both frameworks.
 conventions = pytest.importorskip("conventions")
@@ -81,6 +81,11 @@ def test_page_shows_that_the_frameworks_differ(page):
     assert found["kinks"]["SELU"][1:] == ["1.758, left", *["1.051, right"] * 2]
     rate_1 = found["dropout"]["alpha dropout, rate 1"]
     assert rate_1 == ["refused", "0", "ZeroDivisionError", "none"]
+    norm = found["batch-norm"]
+    assert norm["default called momentum"] == ["0.9", "0.1", "0.99", "none"]
+    assert norm["share of the old value kept"] == ["0.9", "0.9", "0.99", "0"]
+    assert norm["running variance divided by"] == ["m - 1", "m - 1", "m", "m - 1"]
+    assert norm["layer normalization: epsilon"][1:] == ["1e-05", "0.001", "none"]
     dense = found["defaults"]["dense layer: weights"]
     assert dense[1:] == ["uniform, 1/(3 fan_in)", "uniform, 1/fan_avg"]
     assert found["gains"]["`selu`"] == ["0.75", "1"]
@@ -192,6 +197,115 @@ def test_share_of_the_kept_is_not_taken_for_that_of_the_dropped(share):
             conventions.share_dropped(drop, np.array)
     else:
         assert conventions.share_dropped(drop, np.array) == str(share)
+
+
+# --- a wrong convention of batch normalization is found -------------------------------
+class Altered(normalization.BatchNorm):
+    """A layer whose batch statistics and outputs can be replaced."""
+
+    var = staticmethod(lambda var, m: var)
+    output = staticmethod(lambda y, x: y)
+
+    def _batch_statistics(self, rows):
+        mean, var = super()._batch_statistics(rows)
+        return mean, self.var(var, len(rows))
+
+    def forward(self, x, training=False):
+        return self.output(super().forward(x, training=training), np.asarray(x))
+
+
+def altered(var=None, output=None, **settings):
+    """Return a function that makes such a layer as the measures of the page want it."""
+
+    def new(n, ndim=2):
+        layer = Altered(n, **settings)
+        layer.var, layer.output = var or layer.var, output or layer.output
+        return conventions.OwnNorm(layer)
+
+    return new
+
+
+@pytest.mark.parametrize("eps", [1e-2, 1e-3, 1e-5, 1e-6, 1.1e-5])
+def test_epsilon_is_measured(eps):
+    assert conventions.epsilon(altered(eps=eps), np.array) == f"{eps:.4g}"
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.1, 0.9, 0.99])
+@pytest.mark.parametrize("unbiased", [True, False])
+def test_momentum_and_divisor_are_told_apart(momentum, unbiased):
+    new = altered(momentum=momentum, unbiased=unbiased)
+    assert conventions.share_kept(new, np.array) == f"{momentum:.4g}"
+    expected = "m - 1" if unbiased else "m"
+    assert conventions.running_divisor(new, np.array) == expected
+    assert conventions.divisor(new, np.array) == "m"
+
+
+def test_another_divisor_is_found():
+    new = altered(lambda var, m: var * m / (m - 1))
+    assert conventions.divisor(new, np.array) == "m - 1"
+    with pytest.raises(ValueError, match=r"^nearest: one of "):
+        conventions.divisor(altered(lambda var, m: var * m / (m + 1)), np.array)
+
+
+def test_axis_of_the_features_is_found():
+    assert conventions.axis_of_features(altered(axis=-1), np.array) == "axis 3"
+    for output in (
+        lambda y, x: x,
+        lambda y, x: (x - x.mean()) / x.std(),
+        lambda y, x: x - x.mean(axis=(1, 2), keepdims=True),
+    ):
+        with pytest.raises(ValueError, match="values to unpack"):
+            conventions.axis_of_features(altered(output=output), np.array)
+
+
+def test_what_becomes_of_one_row_is_found():
+    assert conventions.one_row(altered(unbiased=True), np.array) == "refused"
+    assert conventions.one_row(altered(unbiased=False), np.array) == "beta"
+    passed = altered(output=lambda y, x: x, unbiased=False)
+    assert conventions.one_row(passed, np.array) == "what came in"
+    other = altered(output=lambda y, x: y + x, unbiased=False)
+    with pytest.raises(ValueError, match=r"^nearest: one of "):
+        conventions.one_row(other, np.array)
+
+
+def test_statistics_of_a_frozen_layer_are_found():
+    class Frozen(conventions.OwnNorm):
+        def freeze(self):
+            self.step = self.layer.forward
+
+    def thawed(n):
+        norm = altered()(n)
+        norm.freeze = lambda: None
+        return norm
+
+    running = Frozen(normalization.BatchNorm(1))
+    assert conventions.frozen(lambda n: running, np.array) == "the running ones"
+    assert conventions.frozen(thawed, np.array) == "the batch's"
+
+
+def test_a_nan_that_is_forgotten_is_found():
+    assert conventions.after_nan(altered(), np.array) == "nan from then on"
+    cleaned = altered(output=lambda y, x: y, momentum=0.5)
+
+    def forgets(n):
+        norm = cleaned(n)
+        norm.running = lambda: (np.nan_to_num(norm.layer.running_mean), None)
+        return norm
+
+    assert conventions.after_nan(forgets, np.array) == "forgets it"
+
+
+def test_vectors_are_counted():
+    assert conventions.vectors(altered(), np.array) == "2 trained, 2 moved, 1 counter"
+
+    def more(n):
+        norm = altered()(n)
+        norm.layer.parameters["alpha"] = np.ones(n)
+        return norm
+
+    assert conventions.vectors(more, np.array).startswith("3 trained, 2 moved")
+    still = altered(momentum=1.0)
+    assert conventions.vectors(still, np.array) == "2 trained, 0 moved, 1 counter"
 
 
 @pytest.mark.parametrize("axes", [(0,), (1, 2), (0, 1, 2), (1, 2, 3), (0, 1, 2, 3)])
