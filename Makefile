@@ -31,8 +31,8 @@ lint: $(READY)  ## check style and layout of the code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-unit: book  ## run the tests of the package, and of the rendered site
-	$(BIN)/pytest -q
+unit: book  ## run the tests of the package and of the rendered site, two files at a time
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile
 
 notebooks: $(READY)  ## run the notebooks and compare every output with the stored one
 	$(NBVAL) $(NOTEBOOKS)

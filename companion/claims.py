@@ -7,7 +7,6 @@ the ledger's.  The page *The claims* is this module's output.
 """
 
 import functools
-import json
 import sys
 import textwrap
 import tomllib
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from companion import _checks
-from companion.recorded import Fact
+from companion.recorded import Fact, facts_of
 
 VERDICTS = ("holds", "holds here with limits", "does not hold here", "corrected")
 
@@ -151,8 +150,7 @@ def to_markdown(folder):
         "<!-- `make claims` writes this from companion/ledger.toml and recorded/. -->",
     ]
     for claim in ledger().values():
-        path = Path(folder) / f"{claim.chapter}.json"
-        entries = json.loads(path.read_text("utf-8"))
+        facts = facts_of(claim.chapter, folder=Path(folder))
         lines += [
             "",
             f"## {claim.id}: {claim.verdict}",
@@ -162,17 +160,12 @@ def to_markdown(folder):
             f"**Rule**: {claim.rule}",
             "",
             *([f"**Before the rule**: {claim.pilot}", ""] if claim.pilot else []),
-            *(f"- {_fact(name, entries[name])}" for name in claim.facts),
+            *(f"- {facts[name]}" for name in claim.facts),
             "",
             f"**Verdict: {claim.verdict}.** {claim.finding} Measured in "
             f"{{ref}}`this cell <claim-{claim.id}>`.",
         ]
     return "\n".join(lines) + "\n"
-
-
-def _fact(name, entry):
-    values = entry["value"] if isinstance(entry["value"], list) else [entry["value"]]
-    return Fact(name, *values, **({"n": entry["n"]} if "n" in entry else {}))
 
 
 def _say(text):

@@ -119,16 +119,9 @@ class Record:
         self.recording = os.environ.get("COMPANION_RECORD") == "1"
         self.measured = {}
         self.refused = 0
-        self._path = (folder or _folder()) / f"{chapter}.json"
-        if self.recording:
-            self.entries = {}
-        elif self._path.is_file():
-            self.entries = json.loads(self._path.read_text("utf-8"))
-        else:
-            raise ValueError(
-                f"Record: `chapter` must name a file of {self._path.parent}; got "
-                f"{chapter!r}. `make record` writes them."
-            )
+        folder = folder or _folder()
+        self._path = folder / f"{chapter}.json"
+        self.entries = {} if self.recording else _entries("Record", chapter, folder)
 
     def number(self, name, value, tolerance="rounding"):
         """Compare one figure and return the recorded :class:`Fact`."""
@@ -224,6 +217,41 @@ class Record:
             raise ValueError(message)
         self.refused += 1
         print(message)
+
+
+def facts_of(chapter, *, folder=None):
+    """Return what a chapter has recorded: each :class:`Fact` by its name.
+
+    Raises
+    ------
+    ValueError
+        If there is no record of that name.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "demo.json").write_text(
+    ...     '{"pi": {"tolerance": "rounding", "value": 3.14159265}}')
+    >>> facts_of("demo", folder=folder)
+    {'pi': pi: 3.142}
+    """
+    facts = {}
+    for name, entry in _entries("facts_of", chapter, folder or _folder()).items():
+        if "shape" not in entry:  # which is an array of a figure
+            values = entry["value"] if "n" in entry else [entry["value"]]
+            facts[name] = Fact(name, *values, n=entry.get("n"))
+    return facts
+
+
+def _entries(function, chapter, folder):
+    path = folder / f"{chapter}.json"
+    if not path.is_file():
+        raise ValueError(
+            f"{function}: `chapter` must name a file of {folder}; got {chapter!r}. "
+            "`make record` writes them."
+        )
+    return json.loads(path.read_text("utf-8"))
 
 
 def _folder():

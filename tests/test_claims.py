@@ -363,5 +363,5 @@ def test_page_refuses_a_fact_without_record(plant, folder):
     with pytest.raises(KeyError, match="a"):
         to_markdown(folder)
     (folder / "demo.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"demo\.json"):
+    with pytest.raises(ValueError, match=r"^facts_of: .* got 'demo'\."):
         to_markdown(folder)

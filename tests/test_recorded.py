@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from companion import recorded
-from companion.recorded import TOLERANCES, Fact, Record
+from companion.recorded import TOLERANCES, Fact, Record, facts_of
 
 quick = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
@@ -558,3 +558,19 @@ def test_facts_cannot_be_changed():
     fact = Fact("a", 1.0)
     with pytest.raises(dataclasses.FrozenInstanceError):
         fact.value = 2.0
+
+
+def test_facts_of_another_chapter_are_those_recorded(tmp_path, monkeypatch):
+    monkeypatch.setenv("COMPANION_RECORD", "1")
+    record = Record("other", folder=tmp_path)
+    facts = [record.number("one", 1.5), record.interval("three", [1.0, 2.0, 4.0])]
+    record.figure("drawn", {"line": np.arange(3.0)})
+    record.finish()
+    found = facts_of("other", folder=tmp_path)  # while recording, too
+    assert found == {fact.name: fact for fact in facts}
+
+
+def test_facts_of_a_chapter_without_a_record_are_refused(tmp_path):
+    text = f"facts_of: `chapter` must name a file of {tmp_path}; got 'none'. "
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}"):
+        facts_of("none", folder=tmp_path)
