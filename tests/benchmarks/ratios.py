@@ -22,6 +22,12 @@ def best_time(function, repeats, clock=time.perf_counter):
     return min(times)
 
 
+def best_in_turns(*calls, turns=40):
+    """Return the shortest processor time of each call; they take turns."""
+    times = [[best_time(c, 1, time.process_time) for c in calls] for _ in range(turns)]
+    return np.min(times, axis=0)
+
+
 def start_python(code):
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -89,9 +95,42 @@ def test_dropout_of_torch_over_ours(name, least_forward, least_both_ways, torch)
         torch.autograd.grad(f(x), x, upstream)
 
     for way, least in ((forward, least_forward), (both_ways, least_both_ways)):
-        calls = [functools.partial(way, f) for f in (theirs, ours)]
-        turns = [[best_time(c, 1, time.process_time) for c in calls] for _ in range(40)]
-        other, own = np.min(turns, axis=0)
+        other, own = best_in_turns(*(functools.partial(way, f) for f in (theirs, ours)))
         words = way.__name__.replace("_", " ")
         print(f"\n{name}, {words}: {other / own:.1f} times as fast as PyTorch's own")
         assert other / own > least
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_of_torch_over_ours(training, torch):
+    from companion.torch.normalization import BatchNorm
+
+    layers = [
+        layer.train(training) for layer in (torch.nn.BatchNorm1d(256), BatchNorm(256))
+    ]
+    x = torch.randn(4096, 256, requires_grad=True)
+    upstream = torch.randn_like(x)
+
+    def both_ways(layer):
+        torch.autograd.grad(layer(x), x, upstream)
+
+    other, own = best_in_turns(*(functools.partial(both_ways, f) for f in layers))
+    mode = "training" if training else "testing"
+    print(f"\nbatch norm, {mode}: {own / other:.2f} times the time of PyTorch's own")
+    assert own / other < 1.15
+
+
+def test_folded_net_over_the_net(torch):
+    from companion.torch.normalization import BatchNorm, fold_batch_norm
+
+    layers = []
+    for _ in range(8):
+        layers += [torch.nn.Linear(256, 256), BatchNorm(256), torch.nn.ReLU()]
+    net = torch.nn.Sequential(*layers).eval()
+    x, folded = torch.randn(1, 256), fold_batch_norm(net)
+    with torch.no_grad():
+        long, short = best_in_turns(lambda: net(x), lambda: folded(x), turns=300)
+    print(
+        f"\nfolded, a net answers {long / short:.1f} times as fast, one row at a time"
+    )
+    assert long / short > 1.2
