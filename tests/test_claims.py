@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from helpers import refusal
 
 from companion import claims
 from companion.claims import VERDICTS, Claim, check, ledger, state, to_markdown
@@ -55,13 +56,6 @@ def plant(tmp_path, monkeypatch):
 
     yield planted
     ledger.cache_clear()
-
-
-def refusal(function, *args):
-    """Return the type and text of the error that a call raises."""
-    with pytest.raises((TypeError, ValueError)) as caught:
-        function(*args)
-    return caught.type, str(caught.value)
 
 
 # --- the book's ledger ----------------------------------------------------------------

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import refusal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -57,13 +58,6 @@ def arrays_of(data):
 
 def parts(data, letter):
     return [getattr(data, f"{letter}_{p}") for p in ("train", "validation", "test")]
-
-
-def refusal(function, *args, **arguments):
-    """Return the type and text of the error that a call raises."""
-    with pytest.raises((TypeError, ValueError, ImportError)) as caught:
-        function(*args, **arguments)
-    return caught.type, str(caught.value)
 
 
 def digest(x, y):

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from helpers import refusal
 
 from companion import activations
 from companion.diagnostics import SATURATED_BELOW, Report, diagnose
@@ -32,13 +33,6 @@ def rngs(n=3):
 def batch(n=6, features=4, classes=3, seed=9):
     r = rng(seed)
     return r.standard_normal((n, features)), r.integers(classes, size=n)
-
-
-def refusal(function, *args, **arguments):
-    """Return the type and text of the error that a call raises."""
-    with pytest.raises((TypeError, ValueError)) as caught:
-        function(*args, **arguments)
-    return caught.type, str(caught.value)
 
 
 def identity(shape, rng):
