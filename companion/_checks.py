@@ -84,10 +84,11 @@ def broadcasts(function, name, shape, target):
 
 
 def one_of(function, name, value, options):
-    """Return `value` if it is one of the strings `options`."""
+    """Return `value` if it is one of the strings `options`; None may be one too."""
     if value in options:
         return value
-    close = difflib.get_close_matches(str(value), options, n=1)
+    names = [option for option in options if option is not None]
+    close = difflib.get_close_matches(str(value), names, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise ValueError(
         f"{function}: `{name}` must be one of {', '.join(map(repr, options))}; "

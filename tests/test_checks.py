@@ -240,6 +240,13 @@ def test_one_of_names_the_options_and_the_nearest(value, hint):
     assert refusal(_checks.one_of, value, OPTIONS) == (ValueError, message)
 
 
+def test_one_of_takes_none_where_it_is_an_option():
+    assert _checks.one_of("f", "x", None, (None, *OPTIONS)) is None
+    message = "f: `x` must be one of None, 'fan_in', 'fan_out'; got 'fan_i'. Did you "
+    text = message + "mean 'fan_in'?"
+    assert refusal(_checks.one_of, "fan_i", (None, *OPTIONS)) == (ValueError, text)
+
+
 # --- weight_shape ---------------------------------------------------------------------
 @pytest.mark.parametrize(
     "shape", [(3, 2), [3, 2], np.array([3, 2]), (np.int8(3), 2), range(3, 1, -1)]
