@@ -72,6 +72,11 @@ class Spy(Sequential):
         return super().forward(x, training=training)
 
 
+def curves(history):
+    """Return what a history holds of each epoch, by name."""
+    return {name: v for name, v in vars(history).items() if name != "best_epoch"}
+
+
 def weights(net, copy=...):
     return [array[copy] for d in net.trainable for array in d.parameters.values()]
 
@@ -199,8 +204,8 @@ def test_copies_train_as_each_alone(name, rates, sequence):
             validation=validation,
         )
         assert_same_weights(copies, weights(net), k, **ALIKE)
-        for part, values in vars(history).items():
-            np.testing.assert_allclose(vars(together)[part][:, k], values, **ALIKE)
+        for part, values in curves(history).items():
+            np.testing.assert_allclose(curves(together)[part][:, k], values, **ALIKE)
         endings.append(history.loss[-1])
     assert np.ptp(endings) > 1e-3  # the copies are not one net three times
 
@@ -236,7 +241,7 @@ def test_copy_that_diverges_leaves_the_others_alone(name):
             r=rngs([1, 2, 3]),
             validation=rows(20, seed=6),
         )
-        histories.append(vars(history))
+        histories.append(curves(history))
         nets.append(net)
     assert np.geterr() == before
     for part, values in histories[1].items():
@@ -354,7 +359,8 @@ def test_history_has_a_row_for_each_epoch(seeds, shape):
     history = train(
         stack(WIDTHS, activation="tanh", rng=make()), r=make(), validation=rows(9)
     )
-    assert {v.shape for v in vars(history).values()} == {shape}
+    assert {v.shape for v in curves(history).values()} == {shape}
+    assert history.best_epoch is None
 
 
 @pytest.mark.parametrize("make", [rng, lambda: rngs(SEEDS)])
@@ -594,7 +600,7 @@ def test_fit_refuses_generators_for_another_number_of_copies(copies, generators)
 
 def test_fit_refuses_what_is_no_optimizer():
     net = stack(WIDTHS, activation="relu", rng=rng())
-    text = "fit: `optimizer` must be an SGD; got 0.1."
+    text = "fit: `optimizer` must be an SGD, RMSProp, Adam or Nadam; got 0.1."
     assert refusal(train, net, optimizer=0.1) == (TypeError, text)
 
 
