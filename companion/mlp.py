@@ -18,10 +18,11 @@ import itertools
 
 import numpy as np
 
-from companion import _checks, activations, dropout
+from companion import _checks, activations, dropout, initializers
+from companion._dense_net import layers_of
 from companion.activations import SELU_ALPHA, SELU_SCALE
 from companion.initializers import glorot_uniform
-from companion.normalization import BatchNorm
+from companion.normalization import BatchNorm, LayerNorm
 
 #: The functions that :class:`Activation` applies: each has its derivative
 #: ``NAME_grad``, and neither a slope to be learned nor a random one.
@@ -433,7 +434,7 @@ def stack(widths, *, activation, initializer=glorot_uniform, batch_norm=None, rn
             f"stack: `widths` must hold the numbers of inputs and outputs at least; "
             f"got {widths!r}."
         )
-    make = activation if callable(activation) else _maker(activation)
+    make = activation if callable(activation) else _maker("stack", activation)
     if batch_norm is not None:
         _checks.one_of("stack", "batch_norm", batch_norm, ("before", "after"))
     copies = _generators("stack", rng)[1]
@@ -446,6 +447,70 @@ def stack(widths, *, activation, initializer=glorot_uniform, batch_norm=None, rn
             layers.insert(place, BatchNorm(n_units, copies=copies))
     layers.append(Dense(*widths[-2:], initializer=initializer, rng=rng))
     return Sequential(layers)
+
+
+def mlp(recipe, n_inputs, n_outputs, widths, *, rate=None, rng):
+    """Build the net that a recipe describes.
+
+    Each hidden layer is dense, with the recipe's weights and biases of 0, then comes
+    its normalization, if any, then its activation.  Dropout, if the recipe has it,
+    follows each hidden layer; where the normalization is by batch, only the last.  The
+    output layer is linear, with Glorot's weights, normal or uniform as the others.
+
+    What the recipe says about training is not the net's business: optimizer, schedule,
+    early stopping, the penalties l1 and l2, and how inputs are scaled.
+
+    Parameters
+    ----------
+    recipe : companion.recipes.Recipe
+        For the architecture ``"dense"``.
+    n_inputs, n_outputs : int
+    widths : sequence of int
+        The number of units of each hidden layer.
+    rate : float in [0, 1), optional
+        How often dropout drops a unit: by default 0.2, and 0.05 for alpha dropout.
+    rng : numpy.random.Generator, or a sequence of K of them for K copies
+        Random slopes and dropout go on drawing from it in training.
+
+    Returns
+    -------
+    Sequential
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `recipe` is none, for another architecture or for both kinds of dropout,
+        `rate` is given without dropout, or an argument is invalid.
+
+    Notes
+    -----
+    A batch normalization above a dropout learns the variance of training, which is not
+    that of testing: Li et al. (2019).
+
+    Examples
+    --------
+    >>> from companion.recipes import recommend
+    >>> recipe = recommend(depth=2, normalization="batch", regularizer=("dropout",))
+    >>> net = mlp(recipe, 64, 10, [32, 32], rng=np.random.default_rng(0))
+    >>> print(*[type(layer).__name__ for layer in net.layers])
+    Dense BatchNorm Activation Dense BatchNorm Activation Dropout Dense
+    """
+    plan = layers_of("mlp", recipe, n_inputs, n_outputs, widths, rate)
+    copies = _generators("mlp", rng)[1]
+
+    def dense(n_inputs, n_units, name):
+        initializer = getattr(initializers, name)
+        return Dense(n_inputs, n_units, initializer=initializer, rng=rng)
+
+    make = {
+        "dense": dense,
+        "batch": lambda n_units: BatchNorm(n_units, copies=copies),
+        "layer": lambda n_units: LayerNorm(n_units, copies=copies),
+        "activation": lambda name: _maker("mlp", name)(None, rng),
+        "dropout": lambda rate: Dropout(rate, rng=rng),
+        "alpha_dropout": lambda rate: AlphaDropout(rate, rng=rng),
+    }
+    return Sequential([make[kind](*arguments) for kind, *arguments in plan])
 
 
 def softmax_cross_entropy(logits, labels):
@@ -503,13 +568,13 @@ def softmax_cross_entropy(logits, labels):
     return loss, (np.exp(log_p) - one_hot) / n
 
 
-def _maker(name):
+def _maker(function, name):
     """Return the function of (n_units, rng) that makes the layer of that name."""
     if name == "prelu":
-        return lambda n_units, rng: PReLU(copies=_generators("stack", rng)[1])
+        return lambda n_units, rng: PReLU(copies=_generators(function, rng)[1])
     if name == "rrelu":
         return lambda n_units, rng: RReLU(rng=rng)
-    _checks.one_of("stack", "activation", name, (*ACTIVATIONS, "prelu", "rrelu"))
+    _checks.one_of(function, "activation", name, (*ACTIVATIONS, "prelu", "rrelu"))
     return lambda n_units, rng: Activation(name)
 
 

@@ -297,6 +297,9 @@ def _settled(wishes, part):
 
 def _contradictions(recipe, sparse):
     """Say what in a recipe does not go together, and why."""
+    both = {"dropout", "alpha_dropout"} <= set(recipe.regularizer.value)
+    if both:
+        yield "dropout beside alpha dropout drops twice. Leave one out."
     if recipe.activation.value == "selu":
         if recipe.architecture == "skip":
             yield (
@@ -319,7 +322,7 @@ def _contradictions(recipe, sparse):
                 f"SELU after {recipe.initializer.value} weights has no fixed point at "
                 "mean 0 and variance 1. Take initializer='lecun_normal'."
             )
-        if "dropout" in recipe.regularizer.value:
+        if "dropout" in recipe.regularizer.value and not both:
             yield (
                 "plain dropout changes the variance that SELU keeps (claim D1). Take "
                 "'alpha_dropout'."
@@ -331,7 +334,7 @@ def _contradictions(recipe, sparse):
                 "a sparse net does not normalize itself: its weights no longer have "
                 "variance 1/n. Take activation='elu'."
             )
-    elif "alpha_dropout" in recipe.regularizer.value:
+    elif "alpha_dropout" in recipe.regularizer.value and not both:
         yield (
             "alpha dropout sets units to the lower bound of SELU, which "
             f"{recipe.activation.value} does not have. Take 'dropout'."

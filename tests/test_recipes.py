@@ -186,6 +186,11 @@ CONTRADICTIONS = [
     ({"activation": "selu", "inputs": None}, "standardized inputs"),
     ({"activation": "selu", "sparse": True}, "a sparse net"),
     ({"activation": "relu", "regularizer": ("alpha_dropout",)}, "lower bound of SELU"),
+    ({"regularizer": ("dropout", "alpha_dropout")}, "drops twice"),
+    (
+        {"activation": "selu", "regularizer": ("dropout", "alpha_dropout")},
+        "drops twice",
+    ),
 ]
 
 
