@@ -1,8 +1,9 @@
 """The page of framework conventions: what each one does when it is not told.
 
-Every cell of its tables is measured by calling the framework; none is typed.  Numbers
-are printed with four digits.  A distribution is printed as a name, and only if
-:func:`weights.check_weights` accepts it and rejects every other candidate.
+Every cell of its tables is measured by calling the framework, or read from a
+signature; none is typed.  Numbers are printed with four digits.  A distribution is
+printed as a name, and only if :func:`weights.check_weights` accepts it and rejects
+every other candidate.
 
 ``make conventions`` writes the page, and ``test_conventions.py`` compares it.
 """
@@ -21,6 +22,7 @@ import tensorflow as tf
 import torch
 import torch.nn.functional as F
 from backends import THEIRS
+from conventions_optimizers import HEADER, optimizers
 from scipy import integrate, stats
 from weights import check_weights
 
@@ -28,12 +30,13 @@ from companion import activations, initializers, mlp, normalization
 from companion.initializers import TRUNCATED_STD
 
 INTRODUCTION = """\
-Functions and layers of one name do different things in different frameworks. The
-tables say what each of them does when it is not told otherwise. Every cell was
-measured by calling the framework: where it names a distribution, a test of mean,
-variance, range and shape accepts that one and rejects all other candidates. "None"
-means that there is nothing of that name. The column TensorFlow is about `tf.nn` for
-functions, and about `tf.compat.v1` for initializers."""
+Functions, layers and optimizers of one name do different things in different
+frameworks. The tables say what each of them does when it is not told otherwise. Every
+cell was measured by calling the framework, or is the default of an argument: where it
+names a distribution, a test of mean, variance, range and shape accepts that one and
+rejects all other candidates. "None" means that there is nothing of that name. The
+column TensorFlow is about `tf.nn` for functions, and about `tf.compat.v1` for
+initializers."""
 
 FRAMEWORKS = ("", "`companion`", "PyTorch", "Keras", "TensorFlow")
 
@@ -960,6 +963,10 @@ def comparison(first, second):
     """Return a word for weights that are all equal, or all different."""
     (equal,) = set((as_array(first) == as_array(second)).ravel())
     return "the same" if equal else "different"
+
+
+# --- optimizers -----------------------------------------------------------------------
+section("optimizers", "Optimizers", HEADER)(optimizers)
 
 
 if __name__ == "__main__":

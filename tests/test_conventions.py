@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from companion import activations, initializers, normalization
+from companion import _optimizers, activations, initializers, normalization
+from companion.training import SGD, Adam, Nadam, RMSProp
 
-#: It needs both frameworks.
+#: They need both frameworks.
 conventions = pytest.importorskip("conventions")
+optimizers = pytest.importorskip("conventions_optimizers")
 
 PAGE = Path(__file__).parents[1] / "book" / "conventions.md"
 FANS = conventions.DENSE
+#: Names of rules, by where the learning rate is in them.
+OUTSIDE, INSIDE, NESTEROV_OUTSIDE, NESTEROV_INSIDE = optimizers.RULES
 
 
 def rng(seed=1):
@@ -90,6 +94,14 @@ def test_page_shows_that_the_frameworks_differ(page):
     assert dense[1:] == ["uniform, 1/(3 fan_in)", "uniform, 1/fan_avg"]
     assert found["gains"]["`selu`"] == ["0.75", "1"]
     assert found["gains"]["`tanh`"] == ["1.667", "1.593"]
+    moved = found["optimizers"]
+    assert moved["momentum: step"][1:] == [OUTSIDE, INSIDE, "both"]
+    assert moved["RMSProp: share of the mean square kept"][1:3] == ["0.99", "0.9"]
+    assert moved["RMSProp: epsilon"][2] == "1e-07, inside the root"
+    assert moved["Adam: epsilon"][1] == "1e-08, outside the corrected root"
+    assert moved["Nadam: momentum decay"] == ["none", "0.004", "1", "both"]
+    decays = ["none", "added to the gradient", "apart from the gradient", "neither"]
+    assert moved["Adam: weight decay"] == decays
 
 
 # --- names are not given too easily ---------------------------------------------------
@@ -344,3 +356,160 @@ def test_a_missing_function_is_none_and_a_missing_argument_too():
     assert conventions.functions("rrelu")[2:] == [None, None]
     assert conventions.differentiable("elu", alpha=1.5)[3] is None
     assert conventions.each(conventions.slope, [None] * 4) == ["none"] * 4
+
+
+# --- a wrong convention of an optimizer is found --------------------------------------
+Own = optimizers.OwnWeight
+
+
+def with_(make, **settings):
+    """Return what makes an optimizer with other settings than its own."""
+    return lambda rate, **given: make(rate, **settings | given)
+
+
+def moving(make, move):
+    """Return what makes an optimizer of the same settings and another rule."""
+    return type("Moving", (make,), {"_move": move})
+
+
+def test_place_of_the_rate_and_nesterov_are_found():
+    for inside, names in (
+        (False, (OUTSIDE, NESTEROV_OUTSIDE)),
+        (True, (INSIDE, NESTEROV_INSIDE)),
+    ):
+        make = with_(SGD, rate_inside=inside)
+        for nesterov, name in zip((False, True), names, strict=True):
+            assert optimizers.momentum(make, Own, nesterov=nesterov) == name
+
+
+def test_another_momentum_gets_no_name():
+    def dampened(self, rate, g, state):
+        v = state["v"] = self.momentum * state.get("v", g) + (1 - self.momentum) * g
+        return rate * v
+
+    def late(self, rate, g, state):
+        before = state.get("v", 0)
+        state["v"] = self.momentum * before + g
+        return rate * (g + self.momentum**2 * before)
+
+    for move in (dampened, late):
+        with pytest.raises(ValueError, match=r"^fitting: one of 4 rules .* got \[\]"):
+            optimizers.momentum(moving(SGD, move), Own)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.99, 0.999])
+def test_decays_of_an_optimizer_are_measured(share):
+    make = with_(RMSProp, rho=share)
+    assert optimizers.share_kept(make, Own) == str(share)
+    assert optimizers.betas(with_(Adam, beta_1=share), Own) == f"{share}, 0.999"
+    assert optimizers.betas(with_(Adam, beta_2=share), Own) == f"0.9, {share}"
+
+
+#: What to divide by, of the mean square, its correction and epsilon.
+PLACES = {
+    "outside the root": lambda s, c, e: np.sqrt(s) + e,
+    "inside the root": lambda s, c, e: np.sqrt(s + e),
+    "outside the corrected root": lambda s, c, e: np.sqrt(s / c) + e,
+    "inside the corrected root": lambda s, c, e: np.sqrt(s / c + e),
+    "outside the raw root": lambda s, c, e: (np.sqrt(s) + e) / np.sqrt(c),
+    "inside the raw root": lambda s, c, e: np.sqrt((s + e) / c),
+}
+
+
+def dividing(divisor, start=0.0):
+    """Return what makes an RMSProp with another divisor, and another first mean."""
+
+    def move(self, rate, g, state):
+        s = state["s"] = self.rho * state.get("s", start) + (1 - self.rho) * g**2
+        p = state["p"] = self.rho * state.get("p", 1.0)
+        return rate * g / divisor(s, 1 - p, self.eps)
+
+    return moving(RMSProp, move)
+
+
+@pytest.mark.parametrize("eps", [1e-3, 1e-7, 1e-8, 1.1e-8])
+@pytest.mark.parametrize("place", PLACES)
+def test_epsilon_of_an_optimizer_and_its_place_are_measured(eps, place):
+    make = with_(dividing(PLACES[place]), eps=eps)
+    found = optimizers.epsilon(make, Own, rho=optimizers.RHO)
+    assert found == f"{eps:.4g}, {place}"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        dividing(lambda s, c, e: np.sqrt(s) + e, start=1.0),
+        dividing(lambda s, c, e: np.maximum(np.sqrt(s), e)),
+        dividing(lambda s, c, e: np.sqrt(s) / c + e),
+        lambda rate, rho: RMSProp(rate, rho=0.5),
+    ],
+    ids=["start at 1", "a lower bound", "corrected by c", "another share"],
+)
+def test_an_epsilon_elsewhere_gets_no_place(make):
+    with pytest.raises(ValueError, match=r"^fitting: one of 6 rules .* got \[\]"):
+        optimizers.epsilon(make, Own, rho=optimizers.RHO)
+
+
+@pytest.mark.parametrize("decay", [None, 0.001, 0.004, 1.0, 20.0])
+def test_momentum_decay_is_measured(decay):
+    expected = "none" if decay is None else f"{decay:.4g}"
+    make = with_(Nadam, momentum_decay=decay)
+    assert optimizers.momentum_decay(make, Own) == expected
+
+
+def decaying(make, coupled, apart):
+    """Return what makes an optimizer with so much weight decay of each kind."""
+
+    class Decaying(make):
+        def __init__(self, rate, weight_decay, **settings):
+            super().__init__(rate, **settings)
+            self.share = weight_decay
+
+        def step(self, layers):
+            (layer,) = layers
+            lost = self.share * layer.parameters["alpha"]
+            layer.gradients["alpha"] = layer.gradients["alpha"] + coupled * lost
+            super().step(layers)
+            lost = self.learning_rate * apart * lost
+            layer.parameters["alpha"] = layer.parameters["alpha"] - lost
+
+    return Decaying
+
+
+@pytest.mark.parametrize(
+    ("make", "settings"),
+    [(SGD, {"momentum": 0.5}), (RMSProp, {}), (Adam, {}), (Nadam, {})],
+)
+def test_kinds_of_weight_decay_are_told_apart(make, settings):
+    def kind(make):
+        return optimizers.decay(make, Own, **settings)
+
+    assert kind(make) == "none"
+    assert kind(decaying(make, 1, 0)) == "added to the gradient"
+    assert kind(decaying(make, 0, 1)) == "apart from the gradient"
+    for coupled, apart in (0, 0), (0, 2), (1, 1):
+        with pytest.raises(ValueError, match=r"^fitting: one of 2 rules .* got \[\]"):
+            kind(decaying(make, coupled, apart))
+
+
+def test_weight_decay_without_momentum_is_of_no_kind():
+    with pytest.raises(ValueError, match=r"got \['added .*', 'apart .*'\]"):
+        optimizers.decay(decaying(SGD, 1, 0), Own)
+
+
+def test_a_convention_that_like_has_wrong_is_named():
+    assert optimizers.agreement(["1", "2"], ["1", "2"]) == "both"
+    assert optimizers.agreement(["1", "1"], ["1", "2"]) == "PyTorch"
+    assert optimizers.agreement(["2", "2"], ["1", "2"]) == "Keras"
+    assert optimizers.agreement(["2", "1"], ["1", "2"]) == "neither"
+
+
+def test_a_wrong_number_in_like_reaches_the_page(monkeypatch):
+    def word():
+        return optimizers.row("", "RMSProp", optimizers.share_kept)[-1]
+
+    assert word() == "both"
+    for which, other in (("torch", "Keras"), ("keras", "PyTorch")):
+        with monkeypatch.context() as patch:
+            patch.setitem(_optimizers.CONVENTIONS[which]["RMSProp"], "rho", 0.95)
+            assert word() == other
