@@ -1,13 +1,16 @@
 """The report of signal and gradients: each statistic against its definition."""
 
 import dataclasses
+import json
+from xml.etree import ElementTree
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from helpers import refusal
 
 from companion import activations
-from companion.diagnostics import SATURATED_BELOW, Report, diagnose
+from companion.diagnostics import SATURATED_BELOW, Finding, Report, diagnose
 from companion.mlp import (
     Activation,
     Dense,
@@ -18,7 +21,8 @@ from companion.mlp import (
     stack,
 )
 
-FIELDS = [field.name for field in dataclasses.fields(Report)]
+#: The columns of a report: arrays with a row for each layer.
+FIELDS = [field.name for field in dataclasses.fields(Report)][1:-1]
 STEP = 6e-6  # the cube root of eps: best for a central difference
 
 
@@ -118,6 +122,14 @@ def test_mean_and_variance_are_those_of_the_outputs(parts):
     np.testing.assert_allclose(report.variance, [h.var() for h in outputs], rtol=1e-13)
 
 
+def test_the_first_activation_belongs_to_the_layer():
+    net, (x, y) = net_of(4, 5, "relu", "tanh", 3), batch()
+    report = diagnose(net, x, y)
+    assert report.layers == ("layer 0: Dense, relu", "layer 3: Dense")
+    (_, h), _ = signals(net, x)
+    assert report.mean[0] == np.maximum(signals(net, x)[0][0], 0).mean() != h.mean()
+
+
 def loss_from(net, layer, z, y):
     """Go on from the pre-activation `z` of a layer to the loss."""
     for later in net.layers[net.layers.index(layer) + 1 :]:
@@ -142,7 +154,7 @@ def central_difference(objective, array):
 @nets
 def test_norms_are_those_of_finite_differences(parts):
     net, (x, y) = net_of(*parts), batch()
-    report = diagnose(net, x, y, learning_rate=0.3)
+    report = diagnose(net, x, y)
     for i, (layer, (z, _)) in enumerate(zip(net.dense, signals(net, x), strict=True)):
         delta = central_difference(
             lambda layer=layer, z=z: loss_from(net, layer, z, y), z
@@ -154,8 +166,8 @@ def test_norms_are_those_of_finite_differences(parts):
         rtol = {"rtol": 1e-7}
         np.testing.assert_allclose(report.delta_norm[i], frobenius(delta), **rtol)
         np.testing.assert_allclose(report.gradient_norm[i], frobenius(gradient), **rtol)
-        expected = 0.3 * frobenius(gradient) / frobenius(W)
-        np.testing.assert_allclose(report.update_ratio[i], expected, **rtol)
+        expected = frobenius(gradient) / frobenius(W)
+        np.testing.assert_allclose(report.gradient_to_weight[i], expected, **rtol)
 
 
 def frobenius(matrix):
@@ -236,11 +248,10 @@ def test_random_slopes_are_reported_by_their_mean():
     r = rng()
     net, (x, y) = net_of(4, 5, "rrelu", 3, r=r), batch(n=40)
     state = r.bit_generator.state
-    first, second = (diagnose(net, x, y).to_dict() for _ in range(2))
+    first, second = (diagnose(net, x, y) for _ in range(2))
     assert r.bit_generator.state == state
-    for name, values in first.items():
-        np.testing.assert_array_equal(values, second[name])
-    assert first["saturated"].tolist() == first["dead"].tolist() == [0, 0]
+    assert first.to_dict() == second.to_dict()
+    assert first.saturated.tolist() == first.dead.tolist() == [0, 0]
     net.layers[1] = RReLU(0.0, 0.08, rng=rng())
     net.dense[0].parameters["b"][:] = -1e4
     assert diagnose(net, x, y).saturated.tolist() == [1, 0]
@@ -277,11 +288,11 @@ def test_copies_are_reported_as_each_alone(parts, shared):
     if not shared:
         x = rng(1).standard_normal((3, *x.shape))
         y = rng(2).integers(3, size=(3, 20))
-    report = diagnose(net, x, y, learning_rate=0.1)
+    report = diagnose(net, x, y)
     for k in range(3):
         alone = net_of(*parts, r=rng(k))
         x_k, y_k = (x, y) if shared else (x[k], y[k])
-        expected = diagnose(alone, x_k, y_k, learning_rate=0.1)
+        expected = diagnose(alone, x_k, y_k)
         for name in FIELDS:
             got = getattr(report, name)
             assert got.shape == (len(net.dense), 3)
@@ -300,7 +311,7 @@ def test_parameters_and_arguments_stay_as_they_are(name, r):
     frozen = [x, y, *(v for d in net.trainable for v in d.parameters.values())]
     for array in frozen:
         array.setflags(write=False)
-    diagnose(net, x, y, learning_rate=0.1)
+    diagnose(net, x, y)
     np.testing.assert_array_equal(x, kept[0])
     np.testing.assert_array_equal(y, kept[1])
     for layer, parameters in zip(net.trainable, before, strict=True):
@@ -313,43 +324,113 @@ def test_stored_gradients_become_those_of_the_rows():
     report = diagnose(net, x, y)
     norms = [frobenius(layer.gradients["W"]) for layer in net.dense]
     np.testing.assert_allclose(report.gradient_norm, norms, rtol=1e-14)
-    again = diagnose(net, x, y)
-    for name, values in again.to_dict().items():
-        np.testing.assert_array_equal(values, getattr(report, name))
+    assert diagnose(net, x, y).to_dict() == report.to_dict()
 
 
 # --- the report -----------------------------------------------------------------------
+COLUMNS = ["mean", "std", *FIELDS[2:]]
+
+
+def report_of(*values, layers=("layer 0: Dense, relu", "layer 2: Dense"), found=()):
+    """Make a report by hand, whose columns but the mean are all the same."""
+    mean, other = map(np.array, values)
+    return Report(layers, mean, other**2, *[other] * 5, findings=found)
+
+
 def test_to_dict_has_what_was_measured():
     net, (x, y) = net_of(*NETS["hidden"]), batch()
     report = diagnose(net, x, y)
-    assert report.update_ratio is None
-    assert list(report.to_dict()) == FIELDS[:-1]
-    report = diagnose(net, x, y, learning_rate=0.1)
-    assert list(report.to_dict()) == FIELDS
-    for name, values in report.to_dict().items():
-        np.testing.assert_array_equal(values, getattr(report, name))
+    found = json.loads(json.dumps(report.to_dict()))
+    assert found["healthy"] is True
+    assert found["findings"] == []
+    names = ["layer 0: Dense, tanh", "layer 2: Dense, tanh", "layer 4: Dense"]
+    assert [row.pop("layer") for row in found["layers"]] == names == [*report.layers]
+    for i, row in enumerate(found["layers"]):
+        assert list(row) == COLUMNS
+        assert row == {name: getattr(report, name)[i] for name in COLUMNS}
+
+
+def test_to_dict_writes_copies_as_lists_and_what_is_not_finite_as_none():
+    report = report_of([[1.0, 2.0]], [[np.nan, np.inf]], layers=("layer 0: Dense",))
+    (row,) = report.to_dict()["layers"]
+    assert row["mean"] == [1.0, 2.0]
+    assert row["dead"] == [None, None]
+
+
+def test_to_dict_has_the_findings():
+    report = report_of([0.0, 0.0], [1.0, 1.0], found=(SICK, NOTE))
+    found = report.to_dict()["findings"]
+    assert [Finding(**finding) for finding in found] == [SICK, NOTE]
 
 
 def test_report_prints_a_row_for_each_layer():
-    columns = [np.array([1.0, -0.25])] + [np.array([0.5, 1e-9])] * 5
-    text = str(Report(*columns)).splitlines()
-    assert text[0].split() == ["layer", *FIELDS[:-1]]
-    assert text[1].split() == ["1", "1", *["0.5"] * 5]
-    assert text[2].split() == ["2", "-0.25", *["1e-09"] * 5]
-    assert len(text) == 3
-    assert len({len(line) for line in text}) == 1
-    text = str(Report(*columns, np.array([0.125, 0.0625])))
-    assert text.splitlines()[0].split()[-1] == "update_ratio"
-    assert text.splitlines()[2].split()[-1] == "0.0625"
+    text = str(report_of([1.0, -0.25], [0.5, 1e-9])).splitlines()
+    assert text[0].split() == ["layer", *COLUMNS]
+    assert text[1].split() == ["layer", "0:", "Dense,", "relu", "1", *["0.5"] * 6]
+    assert text[2].split() == ["layer", "2:", "Dense", "-0.25", *["1e-09"] * 6]
+    assert len({len(line) for line in text[:3]}) == 1
+    assert text[3:] == ["", "Healthy: nothing was found."]
 
 
 def test_report_prints_the_median_of_the_copies():
-    columns = [np.array([[1.0, 2.0, 30.0]])] * 6
-    assert str(Report(*columns)).splitlines()[1].split() == ["1", *["2"] * 6]
+    report = report_of([[1.0, 2.0, 30.0]], [[2.0, 2.0, 2.0]], layers=("layer 0",))
+    assert str(report).splitlines()[1].split() == ["layer", "0", *["2"] * 7]
+
+
+SICK = Finding("dead", "All are dead.", "Revive <them>.", ("a",), "activations")
+NOTE = Finding("batch_statistics", "Hm.", "Ha.", (), "normalization", note=True)
+
+
+def test_report_prints_the_findings_worst_first():
+    report = report_of([0.0, 0.0], [1.0, 1.0], found=(SICK, NOTE))
+    assert not report.healthy
+    assert str(report).splitlines()[4:] == [
+        "Findings:",
+        "1. All are dead. Revive <them>. [chapter activations]",
+        "note. Hm. Ha. [chapter normalization]",
+    ]
+
+
+def test_a_note_is_no_disease():
+    report = report_of([0.0, 0.0], [1.0, 1.0], found=(NOTE,))
+    assert report.healthy
+    assert str(report).splitlines()[4] == "Healthy, with a note:"
+
+
+def test_html_has_the_table_and_the_findings_escaped():
+    report = report_of([1.0, -0.25], [0.5, 1e-9], found=(SICK,))
+    page = ElementTree.fromstring(f"<div>{report._repr_html_()}</div>")
+    rows = [[cell.text for cell in row] for row in page.iter("tr")]
+    assert rows[0] == ["layer", *COLUMNS]
+    assert rows[2] == ["layer 2: Dense", "-0.25", *["1e-09"] * 6]
+    (paragraph,) = (p.text for p in page.iter("p") if p.text)
+    assert paragraph == "1. All are dead. Revive <them>. [chapter activations]"
+
+
+def test_plot_draws_each_column():
+    figure = report_of([1.0, -0.25], [0.5, 0.25]).plot()
+    lines = [line for ax in figure.axes for line in ax.lines]
+    assert [line.get_label() for line in lines] == [
+        *("mean", "std", "saturated", "dead", "delta norm", "gradient norm")
+    ]
+    for line, height in zip(lines, [[1.0, -0.25], *[[0.5, 0.25]] * 5], strict=True):
+        assert line.get_xdata().tolist() == [1, 2]
+        assert line.get_ydata().tolist() == height
+    assert all(ax.get_xlabel() and ax.get_ylabel() for ax in figure.axes)
+    plt.close(figure)
+
+
+@pytest.mark.parametrize("nothing", [0.0, np.nan])
+def test_plot_of_copies_and_without_gradients(nothing):
+    report = report_of([[1.0, 3.0, 2.0]], [[nothing] * 3], layers=("layer 0",))
+    figure = report.plot()
+    assert figure.axes[0].lines[0].get_ydata().tolist() == [2]
+    assert figure.axes[2].get_yscale() == "linear"
+    plt.close(figure)
 
 
 def test_report_cannot_be_changed():
-    report = Report(*[np.zeros(1)] * 6)
+    report = report_of([0.0, 0.0], [1.0, 1.0])
     with pytest.raises(dataclasses.FrozenInstanceError):
         report.mean = np.ones(1)
 
@@ -359,24 +440,6 @@ def test_report_cannot_be_changed():
 def test_net_without_dense_layer_is_refused(layers):
     text = "diagnose: `net` must have a dense layer; got none."
     assert refusal(diagnose, Sequential(layers), *batch()) == (ValueError, text)
-
-
-@pytest.mark.parametrize(
-    ("rate", "kind", "end"),
-    [
-        (0, ValueError, "must be a finite number above 0; got 0.0."),
-        (-0.1, ValueError, "must be a finite number above 0; got -0.1."),
-        (np.inf, ValueError, "must be a finite number above 0; got inf."),
-        (np.nan, ValueError, "must be a finite number above 0; got nan."),
-        ("a", TypeError, "must be a real number; got 'a'."),
-        (True, TypeError, "must be a real number; got True."),
-        ([0.1], TypeError, "must be a real number; got [0.1]."),
-    ],
-)
-def test_learning_rate_is_checked(rate, kind, end):
-    net = net_of(*NETS["hidden"])
-    text = f"diagnose: `learning_rate` {end}"
-    assert refusal(diagnose, net, *batch(), learning_rate=rate) == (kind, text)
 
 
 @pytest.mark.parametrize("shape", [(6,), (6, 5), (2, 6, 5)])
