@@ -159,6 +159,8 @@ class Report:
         ]
         return "\n".join([*lines, "", *self._diagnosis()])
 
+    __repr__ = __str__
+
     def _repr_html_(self):
         head, rows = self._table()
 

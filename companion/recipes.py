@@ -194,7 +194,7 @@ SCHEDULE = Choice("one_cycle", "It reaches a good solution in fewer epochs.", DE
 INPUTS = Choice(
     "standardize",
     "Features of equal scale, on the training rows; those with a unit in common, such as "
-    "pixels, may do better with one scale for all (claim G3).",
+    "pixels, may do better as they are (claim G3).",
     "geron2019, chapter 11",
 )
 
@@ -244,7 +244,7 @@ def _normalization(architecture, depth, normalizes_itself):
 
 
 def _regularizer(normalizes_itself, sparse, uncertainty, overfitting):
-    values, reasons = ["early_stopping"], ["Early stopping costs nothing."]
+    values, reasons = ["early_stopping"], ["Early stopping takes no extra time."]
     if sparse:
         values.append("l1")
         reasons.append("l1 pushes weights to 0.")
@@ -257,7 +257,7 @@ def _regularizer(normalizes_itself, sparse, uncertainty, overfitting):
     elif overfitting and not sparse:
         values.append("l2")
         reasons.append("l2 if early stopping does not suffice.")
-    source = SELF_NORMALIZING if normalizes_itself else DEFAULT
+    source = SELF_NORMALIZING if "alpha_dropout" in values else DEFAULT
     return Choice(tuple(values), " ".join(reasons), source)
 
 

@@ -370,6 +370,7 @@ def test_report_prints_a_row_for_each_layer():
     assert text[2].split() == ["layer", "2:", "Dense", "-0.25", *["1e-09"] * 6]
     assert len({len(line) for line in text[:3]}) == 1
     assert text[3:] == ["", "Healthy: nothing was found."]
+    assert repr(report_of([1.0, -0.25], [0.5, 1e-9])).splitlines() == text
 
 
 def test_report_prints_the_median_of_the_copies():
