@@ -165,15 +165,17 @@ class Report:
         head, rows = self._table()
 
         def line(cells, tag):
-            cells = (f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
+            style = "padding: 0 0.6em; white-space: nowrap"
+            cells = (f'<{tag} style="{style}">{html.escape(c)}</{tag}>' for c in cells)
             return f"<tr>{''.join(cells)}</tr>"
 
         body = "".join(line(row, "td") for row in rows)
         first, *found = self._diagnosis()
         items = "".join(f"<p>{html.escape(text)}</p>" for text in found)
+        table = f"<thead>{line(head, 'th')}</thead><tbody>{body}</tbody>"
         return (
             f"<p><b>{first}</b></p>{items}"
-            f"<table><thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table>"
+            f'<div style="overflow-x: auto"><table>{table}</table></div>'
         )
 
     def plot(self):

@@ -193,8 +193,8 @@ OPTIMIZER = Choice(
 SCHEDULE = Choice("one_cycle", "It reaches a good solution in fewer epochs.", DEFAULT)
 INPUTS = Choice(
     "standardize",
-    "Features of equal scale, on the training rows; those with a unit in common, such as "
-    "pixels, may do better as they are (claim G3).",
+    "Features of equal scale, on the training rows; those with a unit in common, such "
+    "as pixels, may do better as they are (claim G3).",
     "geron2019, chapter 11",
 )
 
