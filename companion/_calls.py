@@ -40,10 +40,13 @@ class Signal:
     @classmethod
     def of(cls, array):
         array = np.asarray(array, dtype=float)
+        rows = array.shape[-2]
         with np.errstate(over="ignore", invalid="ignore"):
-            means, scales = array.mean(axis=-2), array.std(axis=-2)
-        finite = bool(np.isfinite(array).all())
-        return cls(means, scales, array.shape[-2], finite)
+            means = array.mean(axis=-2)
+            centered = array - means[..., None, :]
+            scales = np.sqrt(np.einsum("...ij,...ij->...j", centered, centered) / rows)
+        finite = bool(np.isfinite(means).all())  # else a mean is nan or inf, too
+        return cls(means, scales, rows, finite)
 
     @functools.cached_property
     def mean(self):

@@ -41,6 +41,9 @@ def missing_outputs(notebook, page, images):
                 names = [name for name, content in images.items() if content == picture]
                 if not any(f"_images/{name}" in page for name in names):
                     missing.append("a picture of " + cell.source)
+            elif "text/html" in data:  # the page shows it in place of the text
+                if text_of(data["text/html"]) not in text:
+                    missing.append(data["text/html"])
             else:
                 shown = output.get("text") or data["text/plain"]
                 if " ".join(shown.split()) not in text:
@@ -66,12 +69,17 @@ def test_a_missing_output_is_found():
     cell.outputs = [
         nbformat.v4.new_output("stream", text="factor: 0.5 &\n  <b>"),
         nbformat.v4.new_output("display_data", {"image/png": "AAAA"}),
+        nbformat.v4.new_output(
+            "display_data", {"text/html": "<td>1.5</td>\n<td>2</td>", "text/plain": "x"}
+        ),
     ]
     notebook = nbformat.v4.new_notebook(cells=[cell])
     page = '<pre>factor: <span>0.5</span> &amp; &lt;b&gt;</pre><img src="_images/a">'
+    page += "<tr><td>1.5</td>\n<td>2</td></tr>"
     assert missing_outputs(notebook, page, {"a": b"\0\0\0"}) == []
     assert len(missing_outputs(notebook, page, {"a": b"other"})) == 1
-    assert len(missing_outputs(notebook, page.replace("5", "6"), {})) == 2
+    assert len(missing_outputs(notebook, page.replace("0.5", "0.6"), {})) == 2
+    assert len(missing_outputs(notebook, page.replace("1.5", "1.6"), {})) == 2
 
 
 def test_the_front_page_leads_to_the_index():

@@ -85,7 +85,6 @@ def test_healthy_nets_are_found_healthy(nets, examined, name, training):
     ("name", "change"),
     [
         ("dense", scaled(0.2)),
-        ("subclassed", scaled(0.2)),
         ("reused", scaled(0.1)),
     ],
 )
@@ -110,7 +109,6 @@ def test_vanishing_below_dead_units_is_told(examined):
         ("dense", scaled(5)),
         ("subclassed", scaled(5)),
         ("attention", scaled(100, "kernel")),
-        ("convolutional", scaled(30)),
     ],
 )
 def test_exploding(examined, name, change):
@@ -120,7 +118,7 @@ def test_exploding(examined, name, change):
 # --- units that do not learn ----------------------------------------------------------
 @pytest.mark.parametrize(
     ("name", "names"),
-    [("dense", ["bias"]), ("residual", ["beta"]), ("mobile", ["beta"])],
+    [("dense", ["bias"]), ("residual", ["beta"])],
 )
 def test_dead(examined, name, names):
     report = examined(name, filled(-100.0, *names, last=-1))
@@ -128,7 +126,7 @@ def test_dead(examined, name, names):
     assert report.dead.max() == 1
 
 
-@pytest.mark.parametrize("name", ["reused", "dense", "convolutional"])
+@pytest.mark.parametrize("name", ["reused", "convolutional"])
 def test_saturated(nets, examined, name):
     net = None if name == "reused" else getattr(nets, name)("tanh")
     report = examined(name, scaled(1000), net=net)
@@ -138,7 +136,7 @@ def test_saturated(nets, examined, name):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("dense", 0.1), ("residual", 0.1), ("reused", 0.0), ("attention", 0.1)],
+    [("dense", 0.1), ("residual", 0.1), ("reused", 0.0)],
 )
 def test_symmetric(examined, name, value):
     assert "symmetric" in found(examined(name, filled(value)))
@@ -164,12 +162,12 @@ def with_nan(x):
     return x
 
 
-@pytest.mark.parametrize("name", ["dense", "reused", "residual", "attention"])
+@pytest.mark.parametrize("name", ["reused", "attention"])
 def test_nan_in_the_inputs(examined, name):
     assert nan(examined(name, inputs=with_nan)) == "The inputs hold nan or inf."
 
 
-@pytest.mark.parametrize("name", ["dense", "recurrent", "mobile"])
+@pytest.mark.parametrize("name", ["recurrent", "mobile"])
 def test_nan_in_the_weights(examined, name):
     def break_one(model):
         variable = kernels(model)[2]
@@ -298,8 +296,9 @@ def test_selu_normalization(nets, examined, name, kind):
 
 
 # --- the inputs -----------------------------------------------------------------------
-@pytest.mark.parametrize("name", ["dense", "subclassed", "reused"])
-@pytest.mark.parametrize("factor", [1e-3, 1e3])
+@pytest.mark.parametrize(
+    ("name", "factor"), [("dense", 1e-3), ("subclassed", 1e3), ("reused", 1e3)]
+)
 def test_unscaled_inputs(examined, name, factor):
     def scale(x):
         return x | {"right": factor * x["right"]} if name == "reused" else factor * x
