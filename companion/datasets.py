@@ -1,10 +1,10 @@
 """Real data sets by name, split and standardized.
 
-:func:`load` needs no network: its sets come with a package.  The others are read from
-the folder that the environment variable ``COMPANION_DATA`` names, from the user's
-cache, or downloaded into it, once; :func:`uci` from the folder alone.  Each content is
-checked against a checksum: the figures in the chapters hold for these rows and no
-others.  Chapter *Vanishing and exploding gradients*.
+:func:`load` and :func:`uci` need no network: their sets come with a package.  The
+others are read from the folder that the environment variable ``COMPANION_DATA`` names,
+from the user's cache, or downloaded into it, once.  Each content is checked against a
+checksum: the figures in the chapters hold for these rows and no others.  Chapter
+*Vanishing and exploding gradients*.
 """
 
 import contextlib
@@ -16,12 +16,11 @@ import io
 import tarfile
 import warnings
 import zipfile
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
 
-from companion import _checks, _downloads
+from companion import _archives, _checks, _downloads, _uci
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,17 +151,6 @@ _COPIES = {
 
 _IMAGES = ("x_train", "y_train", "x_test", "y_test")
 
-_UCI_HOME = (
-    "http://persoal.citius.usc.es/manuel.fernandez.delgado/papers/jmlr/data.tar.gz"
-)
-
-#: What the manifest says of a UCI task -> how it relates to the published collection.
-_STATUS = {
-    "exact": "as many rows, features and classes as published",
-    "differs": "not as many rows, features or classes as published",
-    "regenerated": "rows made anew by the published rule",
-}
-
 
 def load(name, *, seed=0, standardized=True):
     """Load a data set that comes with a package, split 60 : 20 : 20.
@@ -258,7 +246,9 @@ def mnist(*, seed=0, standardized=True):
     """
     seed = _checks.integer("mnist", "seed", seed, minimum=0)
     path, published = _downloads.find("mnist", "mnist.npz", copy="mnist.npz")
-    arrays = _arrays("mnist", path, _IMAGES, None if published else _COPIES[path.name])
+    arrays = _archives.arrays(
+        "mnist", path, _IMAGES, None if published else _COPIES[path.name]
+    )
     return _images(*arrays, seed, standardized, "MNIST, complete (LeCun et al. 1998)")
 
 
@@ -301,7 +291,7 @@ def cifar10(*, seed=0, standardized=True):
         arrays = _cifar_batches(path)
         source = "CIFAR-10, complete (Krizhevsky 2009)"
     else:
-        arrays = _arrays("cifar10", path, _IMAGES, _COPIES[path.name])
+        arrays = _archives.arrays("cifar10", path, _IMAGES, _COPIES[path.name])
         source = (
             "a part of CIFAR-10 (Krizhevsky 2009), 1000 training and 500 test images a "
             "class, decoded from a JPEG copy: slightly lossy"
@@ -323,7 +313,7 @@ def htru2(*, seed=0, standardized=True):
             table = np.loadtxt(io.TextIOWrapper(file, "utf-8"), delimiter=",")
         x, y = table[:, :-1], table[:, -1]
     else:
-        x, y = _arrays("htru2", path, ("x", "y"), _COPIES[path.name])
+        x, y = _archives.arrays("htru2", path, ("x", "y"), _COPIES[path.name])
     return _split(x, y, seed, standardized, "HTRU2, complete (Lyon et al. 2016)")
 
 
@@ -346,10 +336,10 @@ def tox21(*, seed=0):
     """
     seed = _checks.integer("tox21", "seed", seed, minimum=0)
     path, published = _downloads.find("tox21", "tox21.csv.gz", copy="tox21.csv.gz")
-    with _reading("tox21", path):
+    with _archives.reading("tox21", path):
         text = gzip.decompress(path.read_bytes())
     if not published:
-        _require("tox21", path, text, _COPIES[path.name])
+        _archives.require("tox21", path, text, _COPIES[path.name])
     rows = list(csv.DictReader(io.StringIO(text.decode())))
     assays = tuple(name for name in rows[0] if name not in ("mol_id", "smiles"))
     labels = np.array([[float(row[a] or "nan") for a in assays] for row in rows])
@@ -389,35 +379,75 @@ def uci(name, *, seed=0, standardized=True):
 
     Raises
     ------
-    FileNotFoundError
-        If the folder that ``COMPANION_DATA`` names does not hold the tasks.
     TypeError, ValueError
-        If the name is unknown, the seed is not an integer of at least 0, or a file is
-        not that of the checksum.
+        If the name is unknown, the seed is not an integer of at least 0,
+        ``COMPANION_DATA`` names no folder, or a file is not that of the checksum.
 
     Notes
     -----
-    The collection has no published checksum, and is not downloaded.  A task is a file
-    ``uci/NAME.npz`` of the folder, with `X` of float32, shape (n, n_features), and `y`
-    of int64, shape (n,), and a line of ``uci/manifest.csv``, with the columns `task`,
-    `package` (where it is from), `status` (see :func:`uci_names`) and `sha256_16`, the
-    first 16 digits of the SHA-256 of the bytes of `X` and then `y`.
+    A part of the tasks comes with the package: those whose license allows it, from 101
+    to 6435 rows.  ``_uci_tasks/ATTRIBUTION.md`` names their creators and licenses.
+
+    The folder that ``COMPANION_DATA`` names may hold more, and what it holds is read
+    from there.  A task is a file ``uci/NAME.npz`` with `X` of float32, shape
+    (n, n_features), and `y` of int64, shape (n,), and a line of ``uci/manifest.csv``,
+    with the columns `task`, `package` (where it is from), `status` (see
+    :func:`uci_names`) and `sha256_16`, the first 16 digits of the SHA-256 of the bytes
+    of `X` and then `y`.  The collection has no published checksum, and is not
+    downloaded.
+
+    Examples
+    --------
+    >>> data = uci("iris")
+    >>> data.x_train.shape, data.x_validation.shape, data.x_test.shape
+    ((90, 4), (30, 4), (30, 4))
     """
-    folder, tasks = _manifest("uci")
-    task = tasks[_checks.one_of("uci", "name", name, tuple(tasks))]
+    x, y, source = _uci.rows("uci", name)
     seed = _checks.integer("uci", "seed", seed, minimum=0)
-    x, y = _arrays("uci", folder / f"{name}.npz", ("X", "y"), task["sha256_16"])
     rows = _fifths(seed, len(y))
-    parts = [x[r].astype(float) for r in rows]
+    parts = [x[r] for r in rows]
     if standardized:
-        parts = _filled(*parts)
-    status = _STATUS.get(task["status"], task["status"])
-    source = f"{name}, from {task['package']}; {status}"
+        parts = fill(*parts)
     return _dataset(parts, [y[r] for r in rows], standardized, source)
 
 
+def uci_rows(name):
+    """Return all rows of a task of :func:`uci` in their order, as they are.
+
+    For studies that make folds of their own: nothing is split, filled or standardized.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`uci_names`.
+
+    Returns
+    -------
+    x : ndarray of float64, shape (n, n_features)
+        nan where a value is missing.
+    y : ndarray of int64, shape (n,)
+        The labels, from 0 on.
+
+    Raises
+    ------
+    ValueError
+        As by :func:`uci`.
+
+    Examples
+    --------
+    >>> x, y = uci_rows("hepatitis")
+    >>> x.shape, y.shape, int(np.isnan(x).sum())
+    ((155, 19), (155,), 167)
+    """
+    x, y, _ = _uci.rows("uci_rows", name)
+    return x, y
+
+
 def uci_names(status=None):
-    """Return the names of the tasks of :func:`uci` that the folder holds.
+    """Return the names of the tasks of :func:`uci` that are at hand.
+
+    They are those of the folder that ``COMPANION_DATA`` names if it holds tasks, and
+    otherwise those that come with the package, which :func:`uci` finds in either case.
 
     Parameters
     ----------
@@ -431,14 +461,17 @@ def uci_names(status=None):
 
     Raises
     ------
-    FileNotFoundError
-        If the folder that ``COMPANION_DATA`` names does not hold the tasks.
     ValueError
-        If there is no such status.
+        If there is no such status, or ``COMPANION_DATA`` names no folder.
+
+    Examples
+    --------
+    >>> "yeast" in uci_names("exact")
+    True
     """
     if status is not None:
-        _checks.one_of("uci_names", "status", status, tuple(_STATUS))
-    _, tasks = _manifest("uci_names")
+        _checks.one_of("uci_names", "status", status, tuple(_uci.STATUS))
+    tasks = _uci.manifest(_uci.collections("uci_names")[0])
     return tuple(n for n, task in tasks.items() if status in (None, task["status"]))
 
 
@@ -473,8 +506,8 @@ def catalog():
         found = [_first(file, folder, cache) for file in files]
         where = found[0] if all(found) else copy and _first(copy, folder)
         sets[name] = what, where and str(where)
-    where = _first("uci/manifest.csv", folder)
-    sets["uci"] = "classification tasks, by their names", where and str(where.parent)
+    tasks = _uci.collections("catalog")[0]
+    sets["uci"] = "classification tasks, by their names", str(tasks)
     return sets
 
 
@@ -499,54 +532,6 @@ def _first(name, *folders):
     """Return the path of a file in the first folder that has it, or None."""
     paths = (folder / name for folder in folders if folder)
     return next((path for path in paths if path.is_file()), None)
-
-
-def _manifest(function):
-    """Return the folder of the UCI tasks, and what its manifest says of each."""
-    folder = _downloads.data_folder(function)
-    path = folder and folder / "uci" / "manifest.csv"
-    if not (path and path.is_file()):
-        raise FileNotFoundError(
-            f"{function}: uci/manifest.csv must be in the folder that the variable "
-            f"{_downloads.VARIABLE} names; got {folder and str(folder)!r}. The tasks, "
-            f"of {_UCI_HOME}, are not downloaded, for they have no published checksum: "
-            "companion.datasets.uci says how to lay them out."
-        )
-    with open(path, encoding="utf-8", newline="") as file:
-        return path.parent, {row["task"]: row for row in csv.DictReader(file)}
-
-
-@contextlib.contextmanager
-def _reading(function, path):
-    """Say which file it is that cannot be read."""
-    archive = (EOFError, LookupError, zipfile.BadZipFile, zlib.error)
-    try:
-        yield
-    except (OSError, ValueError, *archive) as error:
-        raise ValueError(
-            f"{function}: {path} must be a complete file; got {error!r}."
-        ) from error
-
-
-def _arrays(function, path, keys, digest):
-    """Return arrays of an npz file; check their SHA-256 if one is given."""
-    # Opened here, since numpy.load leaves a file open whose archive is broken.
-    with _reading(function, path), open(path, "rb") as file:
-        packed = np.load(file, allow_pickle=False)
-        arrays = [packed[key] for key in keys]
-    if digest:
-        _require(function, path, b"".join(a.tobytes() for a in arrays), digest)
-    return arrays
-
-
-def _require(function, path, content, digest):
-    """Refuse content whose SHA-256 does not begin with the digest."""
-    found = hashlib.sha256(content).hexdigest()
-    if not found.startswith(digest):
-        raise ValueError(
-            f"{function}: the content of {path} must have the SHA-256 {digest}; got "
-            f"{found}. The course was measured on other rows."
-        )
 
 
 def _idx(data):
@@ -607,8 +592,26 @@ def _dataset(x, y, standardized, source):
     return Dataset(x[0], y[0], x[1], y[1], x[2], y[2], source)
 
 
-def _filled(x_train, *others):
-    """Put the mean of a feature's training rows where a value is missing."""
+def fill(x_train, *others):
+    """Put the mean of a feature's training rows where a value is missing.
+
+    Parameters
+    ----------
+    x_train : ndarray of shape (n, n_features)
+    *others : ndarrays of shape (m, n_features)
+        Validation and test rows, which get the means of the training rows.
+
+    Returns
+    -------
+    list of ndarray, the shapes of the arguments
+        New arrays.  Of a feature that no training row has, a missing value becomes 0.
+
+    Examples
+    --------
+    >>> train, test = fill(np.array([[1.0], [np.nan], [3.0]]), np.array([[np.nan]]))
+    >>> train.ravel(), test.ravel()
+    (array([1., 2., 3.]), array([2.]))
+    """
     missing = np.isnan(x_train)
     known = np.maximum((~missing).sum(axis=0), 1)
     mean = np.where(missing, 0, x_train).sum(axis=0) / known

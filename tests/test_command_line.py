@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import companion
-from companion import _downloads, claims, datasets, proofs, recipes, recorded
+from companion import _downloads, _uci, claims, datasets, proofs, recipes, recorded
 from companion.__main__ import main
 from companion.diagnostics import Finding, Report, diagnose
 from companion.mlp import stack
@@ -388,7 +388,8 @@ def test_datasets(places, call, monkeypatch):
     folder, cache = places
     sources = {f"of {p}": (None, p, "", "rows") for p in ("numpy", "no-such-package")}
     monkeypatch.setattr(datasets, "_SOURCES", sources)
-    assert at_hand(call) == {"of numpy": "numpy"}
+    found = {"of numpy": "numpy", "uci": str(_uci.PACKAGED)}
+    assert at_hand(call) == found
     parts = datasets._FILES["fashion_mnist"][1]
     for path in (
         *(cache / "mnist.npz", cache / "htru2.npz"),  # the latter is none of the cache
@@ -397,7 +398,7 @@ def test_datasets(places, call, monkeypatch):
     ):
         path.touch()
     cifar10, uci = str(folder / "cifar10_subset.npz"), str(folder / "uci")
-    found = {"of numpy": "numpy", "cifar10": cifar10, "uci": uci}
+    found |= {"cifar10": cifar10, "uci": uci}
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "pooch", None)
         assert at_hand(call) == found

@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from companion import _downloads, datasets
+from companion import _downloads, _uci, datasets
 from companion.datasets import Compounds, Dataset, load, standardize
 
 quick = settings(max_examples=60, deadline=None, derandomize=True, database=None)
@@ -654,6 +654,13 @@ def test_values_of_a_task_stay_as_they_are(tasks):
     assert np.isnan(raw.x_train).any()
 
 
+def test_all_rows_of_a_task_in_their_order(tasks):
+    x, y = datasets.uci_rows("letters")
+    assert (x.dtype, y.dtype) == ("float64", "int64")
+    for got, expected in zip((x, y), tasks, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
 def test_missing_values_become_the_mean_of_the_training_rows(tasks):
     raw = datasets.uci("letters", standardized=False)
     mean = np.nanmean(raw.x_train, axis=0)
@@ -700,11 +707,19 @@ def test_tasks_are_named_with_their_origin():
 
 @pytest.mark.usefixtures("tasks")
 def test_unknown_tasks_and_statuses_are_refused():
-    assert refusal(datasets.uci, "letter") == (
-        ValueError,
-        "uci: `name` must be one of 'letters', 'lines', 'lost'; got 'letter'. Did you "
-        "mean 'letters'?",
-    )
+    known = sorted({*datasets.uci_names(), *_uci.manifest(_uci.PACKAGED)})
+    for function in (datasets.uci, datasets.uci_rows):
+        kind, text = refusal(function, "letter")
+        assert kind is ValueError
+        assert text.startswith(
+            f"{function.__name__}: `name` must be one of {str(known)[1:-1]}; got "
+            "'letter'. Did you mean 'letters'? Others, of http"
+        )
+        assert text.endswith(
+            "papers/jmlr/data.tar.gz, are not downloaded, for they have no published "
+            "checksum; companion.datasets.uci says how to lay them out in the folder "
+            "that the variable COMPANION_DATA names."
+        )
     assert refusal(datasets.uci_names, "exactly") == (
         ValueError,
         "uci_names: `status` must be one of 'exact', 'differs', 'regenerated'; got "
@@ -720,24 +735,10 @@ def test_task_with_other_content_is_refused(tasks, folder):
     assert kind is ValueError
     assert text.startswith(f"uci: the content of {path} must have the SHA-256 ")
     path.unlink()
-    kind, text = refusal(datasets.uci, "letters")
+    kind, text = refusal(datasets.uci_rows, "letters")
     assert kind is ValueError
-    assert text.startswith(f"uci: {path} must be a complete file; got FileNotFound")
-
-
-@pytest.mark.parametrize("set_to", [None, "an empty folder"])
-def test_tasks_need_the_folder(set_to, tmp_path, monkeypatch):
-    got = None
-    if set_to:
-        got = str(tmp_path)
-        monkeypatch.setenv("COMPANION_DATA", got)
-    for function in (datasets.uci_names, functools.partial(datasets.uci, "iris")):
-        with pytest.raises(FileNotFoundError) as caught:
-            function()
-        text = str(caught.value)
-        assert "uci/manifest.csv must be in the folder that the variable" in text
-        assert f"COMPANION_DATA names; got {got!r}." in text
-        assert "papers/jmlr/data.tar.gz" in text
+    start = f"uci_rows: {path} must be a complete file; got FileNotFound"
+    assert text.startswith(start)
 
 
 # --- what all of them refuse ----------------------------------------------------------
