@@ -1,5 +1,7 @@
 """Figures: what they draw is collected without exception, and the book's style."""
 
+import itertools
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -7,7 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.offsetbox import AnchoredText
 
-from companion.plotting import COLORS, drawn, table, use_style
+from companion.plotting import (
+    COLORS,
+    critical_difference,
+    drawn,
+    table,
+    use_style,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -203,6 +211,13 @@ DRAWINGS = {
         X,
         Y,
     ),
+    "critical difference": (
+        lambda axes, ranks, cd: critical_difference(
+            axes, ranks, "abcd", cd=cd[0], cliques=[(1, 2), (2, 3, 0)]
+        ),
+        Y,
+        np.array([1.5]),
+    ),
     "quiver": (lambda axes, *arrows: axes.quiver(*arrows), X, Y, Z, Y),
     "colored quiver": (lambda axes, *arrows: axes.quiver(*arrows), X, Y, Z, Y, Z),
 }
@@ -368,6 +383,97 @@ def test_table_can_show_other_colors():
     np.testing.assert_array_equal(drawn(figure)["panel 0 image 0"], colors)
     assert [t.get_text() for t in axes.texts] == ["1", "2"]
     assert [t.get_color() for t in axes.texts] == ["white", "black"]
+
+
+# --- critical difference --------------------------------------------------------------
+RANKS = np.array([3.25, 1.5, 2.0, 4.5, 2.125])
+METHODS = ["self-normalizing", "ReLU", "layer norm", "SVM", "random forest"]
+CLIQUES = ((1, 2, 4), (4, 0))
+
+
+def critical_difference_of(ranks, names, cd, cliques):
+    figure, (axes,) = axes_of()
+    assert critical_difference(axes, ranks, names, cd=cd, cliques=cliques) is axes
+    return axes, list(drawn(figure).values())
+
+
+def test_critical_difference_draws_its_numbers():
+    _, (scale, *lines) = critical_difference_of(RANKS, METHODS, 1.25, CLIQUES)
+    np.testing.assert_array_equal(scale[:, 0], [1, 2.25])
+    bars, stems = lines[: len(CLIQUES)], lines[len(CLIQUES) :]
+    assert [bar[:, 0].tolist() for bar in bars] == [[1.5, 2.125], [2.125, 3.25]]
+    assert sorted(stem[0, 0] for stem in stems) == sorted(RANKS)
+    assert all(stem[0, 1] == 0 and stem[1, 0] == stem[0, 0] for stem in stems)
+    heights = [bar[0, 1] for bar in bars]
+    assert len({*heights}) == len(bars)  # none hides another
+    assert all(stem[1, 1] < min(heights) for stem in stems)  # each crosses all bars
+
+
+def test_critical_difference_puts_each_name_at_the_end_of_its_stem():
+    axes, (_, *lines) = critical_difference_of(RANKS, METHODS, 1.25, CLIQUES)
+    ends = {tuple(line[2]): line[0, 0] for line in lines[len(CLIQUES) :]}
+    named = {text.get_text(): ends[text.xy] for text in axes.texts[1:]}
+    assert named == dict(zip(METHODS, RANKS, strict=True))
+    low, high = axes.get_xlim()
+    assert low == 1 < RANKS.min() < RANKS.max() < high  # the best at the left
+    assert axes.texts[0].get_text() == "CD = 1.25"
+
+
+@pytest.mark.parametrize("n", range(1, 8))
+def test_critical_difference_stems_do_not_cross(n):
+    ranks = np.random.default_rng(n).permutation(n) + 1.0
+    axes, (_, *stems) = critical_difference_of(ranks, "abcdefg"[:n], 0.5, [])
+    assert len(axes.texts) == n + 1
+    for (x, _), (_, y), (edge, _) in stems:
+        for (other, _), (_, depth), _ in stems:
+            across = min(x, edge) < other < max(x, edge)
+            assert not (across and depth < y)  # goes down where the first goes out
+
+
+def test_critical_difference_has_room_for_its_scale():
+    axes, (scale, *_) = critical_difference_of([1.2, 1.4], "ab", 5.0, [(0, 1)])
+    assert axes.get_xlim() == (1, 6)
+    np.testing.assert_array_equal(scale[:, 0], [1, 6])
+
+
+def overlaps(figure):
+    """List the pairs of texts that overlap, and the texts that the figure cuts off."""
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    texts = [*axes.texts, *axes.get_xticklabels(), axes.xaxis.label]
+    boxes = {text.get_text(): text.get_window_extent() for text in texts}
+    wrong = [
+        (a, b)
+        for a, b in itertools.combinations(boxes, 2)
+        if boxes[a].overlaps(boxes[b])
+    ]
+    edge = figure.bbox
+    return wrong + [
+        name
+        for name, box in boxes.items()
+        if min(box.x0, box.y0) < 0 or box.x1 > edge.x1 or box.y1 > edge.y1
+    ]
+
+
+@pytest.mark.parametrize(("n", "height"), [(2, 2.5), (10, 2.5), (24, 3.55)])
+def test_critical_difference_can_be_read(n, height):
+    use_style()
+    figure = Figure(figsize=(5, height), dpi=96)  # 480 pixels wide
+    ranks = np.linspace(n / 3, 2 * n / 3, n)
+    names = [f"normalization {i}" for i in range(n)]
+    cliques = [(0, n // 2), (n // 4, n - 2), (n // 2, n - 1), (n // 2 + 1, n - 1)]
+    axes = figure.subplots()
+    critical_difference(axes, ranks, names, cd=n / 8, cliques=cliques[: n // 2])
+    assert overlaps(figure) == []
+
+
+def test_an_overlap_is_found():
+    use_style()
+    figure = Figure(figsize=(5, 0.8), dpi=96)
+    axes = figure.subplots()
+    critical_difference(axes, RANKS, METHODS, cd=1.25, cliques=CLIQUES)
+    figure.set_layout_engine("none")
+    assert overlaps(figure) != []
 
 
 # --- the style ------------------------------------------------------------------------
