@@ -1,12 +1,15 @@
 r"""Many dense nets of one shape, trained at once.
 
-A comparison of methods needs many small nets: several seeds for each, and several
-learning rates.  Nets of one shape stand in tensors with the net as first axis, so
-that each layer is one batched product.  Every copy keeps its own weights, its own
-learning rate and its own order of the minibatches.  Chapters *Self-normalization* and
-*Dropout that keeps the fixed point*.
+A comparison of methods needs many small nets: several seeds for each, several learning
+rates and rates of dropout.  Nets of one shape stand in tensors with the net as first
+axis, so that each layer is one batched product.  Every copy keeps its own weights, its
+own learning rate, its own masks and its own order of the minibatches, and is what it
+would be alone.  Chapters *Self-normalization*, *Dropout that keeps the fixed point* and
+*Replications*.
 """
 
+import collections
+import copy
 import itertools
 
 import numpy as np
@@ -15,7 +18,11 @@ import torch.nn.functional as F
 
 import companion.torch.activations
 from companion import _checks, activations
-from companion.torch.dropout import alpha_dropout, dropout
+from companion.initializers import he_normal, lecun_normal
+from companion.torch._ensemble_dropout import Drops, unchanged
+from companion.torch._ensemble_training import History, evaluate, predict, train
+
+__all__ = ["METHODS", "Ensemble", "History", "evaluate", "predict", "train"]
 
 #: The activations that :class:`Ensemble` knows by name: those without an argument.
 ACTIVATIONS = tuple(
@@ -25,11 +32,29 @@ ACTIVATIONS = tuple(
         if name.endswith("_grad") and name not in ("prelu_grad", "rrelu_grad")
     )
 )
-DROPOUTS = {"alpha_dropout": alpha_dropout, "dropout": dropout}
+DROPOUTS = "alpha_dropout", "dropout"
+NORMALIZATIONS = None, "batch", "layer", "weight"
+SKIPS = None, "residual", "highway"
+
+_RELU = {"activation": "relu", "initializer": he_normal, "dropout": "dropout"}
+#: The methods that Klambauer et al. (2017) compare, as arguments of :class:`Ensemble`.
+METHODS = {
+    "selu": {
+        "activation": "selu",
+        "initializer": lecun_normal,
+        "dropout": "alpha_dropout",
+    },
+    "relu": _RELU,
+    "batch_norm": _RELU | {"normalization": "batch"},
+    "layer_norm": _RELU | {"normalization": "layer"},
+    "weight_norm": _RELU | {"normalization": "weight"},
+    "highway": _RELU | {"skip": "highway"},
+    "residual": _RELU | {"normalization": "batch", "skip": "residual"},
+}
 
 
 class Ensemble:
-    r"""K dense nets of one shape, computed at once in float64.
+    r"""K dense nets of one shape, computed at once.
 
     .. math:: h^{(l)} = f\bigl(h^{(l-1)} W^{(l)} + b^{(l)}\bigr)
        \quad \text{for each copy}
@@ -42,29 +67,43 @@ class Ensemble:
         The number of inputs, of each hidden layer's units, and of outputs.
     activation : str, or function of a tensor
         One of :data:`ACTIVATIONS`, with its default arguments.
-    initializer : function of (shape, rng), as in :mod:`companion.initializers`
+    initializer : function of (shape, rng), or sequence of K of them
+        As in :mod:`companion.initializers`.
     seeds : sequence of K int
         Copy k draws its weights, layer by layer, from
-        ``numpy.random.default_rng(seeds[k])``; biases start at 0.
-    rate, input_rate : float in [0, 1)
+        ``numpy.random.default_rng(seeds[k])``, and what it drops from
+        generators with ``[seeds[k], 2]`` and, for the inputs, 3; biases start at 0.
+    rate, input_rate : float in [0, 1), or sequence of K of them
         In training, the share of the hidden layers' outputs and of the inputs that is
-        dropped.
+        dropped, rounded to a multiple of 1/65536.
     dropout : {"alpha_dropout", "dropout"}
         How.
-    batch_norm : bool
-        Normalize what enters each activation, as :class:`torch.nn.BatchNorm1d` does:
-        then the bias is added last, after a scale that is learned too.
-    residual : bool
-        Skip connections: to the output of each second hidden layer after the first is
-        added the output of the one two below.
+    normalization : {None, "batch", "layer", "weight"}
+        Of what enters each activation: over the minibatch as
+        :class:`torch.nn.BatchNorm1d` does, over the layer as
+        :class:`torch.nn.LayerNorm`, each with a learned scale and then the bias; or of
+        the weights, whose columns are a learned scale (at first their own length) times
+        a direction (Salimans and Kingma 2016, eq. 2).
+    skip : {None, "residual", "highway"}
+        Residual: to the output of each second hidden layer after the first is added the
+        output of the one two below.  Highway (Srivastava et al. 2015, eq. 3): each
+        hidden layer after the first gives :math:`t \odot h^{(l)} + (1 - t) \odot
+        h^{(l-1)}` with gates :math:`t = \sigma(h^{(l-1)} W_t + b_t)`, whose weights
+        are drawn as the others and whose biases start at -1.
+    dtype : torch.dtype
+        Of weights and computations.
+    device : torch.device or str
+        Where they are.
 
     Attributes
     ----------
     weights, biases : list of K x n_inputs x n_units and K x 1 x n_units tensors
     scales : list of K x 1 x n_units tensors
-        Of the hidden layers with batch normalization; else empty.
-    running : list of (mean, variance)
-        The moving averages that replace the batch's after training, K * n_units each.
+        Of the hidden layers with a normalization; else empty.
+    gate_weights, gate_biases : list of tensors like `weights` and `biases`
+        Of the hidden layers after the first with highway; else empty.
+    running_means, running_variances : list of K x 1 x n_units tensors
+        The moving averages that replace the batch's after training.
     parameters : list of tensor
         All that is learned.
 
@@ -76,12 +115,13 @@ class Ensemble:
 
     Examples
     --------
-    >>> from companion.initializers import lecun_normal
-    >>> net = Ensemble([4, 8, 8, 3], activation="selu", initializer=lecun_normal,
-    ...                seeds=range(5))
+    >>> net = Ensemble([4, 8, 8, 3], seeds=range(5), **METHODS["selu"])
     >>> [tuple(h.shape) for h in net.layers(torch.ones(10, 4))]
     [(5, 10, 8), (5, 10, 8), (5, 10, 3)]
     """
+
+    LEARNED = "weights", "biases", "scales", "gate_weights", "gate_biases"
+    AVERAGED = "running_means", "running_variances"
 
     def __init__(
         self,
@@ -93,15 +133,11 @@ class Ensemble:
         rate=0.0,
         input_rate=0.0,
         dropout="alpha_dropout",
-        batch_norm=False,
-        residual=False,
+        normalization=None,
+        skip=None,
+        dtype=torch.float64,
+        device="cpu",
     ):
-        if np.ndim(widths) != 1 or len(widths) < 2:
-            raise ValueError(
-                f"Ensemble: `widths` must hold the numbers of inputs and outputs at "
-                f"least; got {widths!r}."
-            )
-        widths = [_checks.integer("Ensemble", "widths", n, minimum=1) for n in widths]
         self.seeds = tuple(seeds)
         if not self.seeds:
             raise ValueError("Ensemble: `seeds` must hold one at least; got none.")
@@ -109,36 +145,97 @@ class Ensemble:
             _checks.one_of("Ensemble", "activation", activation, ACTIVATIONS)
             activation = getattr(companion.torch.activations, activation)
         self.activation = activation
-        self.rate = _rate("rate", rate)
-        self.input_rate = _rate("input_rate", input_rate)
-        self.dropout = DROPOUTS[
-            _checks.one_of("Ensemble", "dropout", dropout, tuple(DROPOUTS))
-        ]
-        self.residual = _checks.boolean("Ensemble", "residual", residual)
-        if self.residual and len(set(widths[1:-1])) > 1:
-            raise ValueError(
-                f"Ensemble: `widths` of the hidden layers must be equal with "
-                f"residual=True; got {widths[1:-1]}."
+        _checks.one_of("Ensemble", "dropout", dropout, DROPOUTS)
+        self.normalization = _checks.one_of(
+            "Ensemble", "normalization", normalization, NORMALIZATIONS
+        )
+        self.skip = _checks.one_of("Ensemble", "skip", skip, SKIPS)
+        widths = _widths(widths, equal=skip is not None)
+        self._tensor = {"dtype": dtype, "device": torch.device(device)}
+        self.drops, self.input_drops = (
+            Drops(
+                dropout,
+                _rates(name, rates, len(self.seeds)),
+                [np.random.default_rng([seed, stream]) for seed in self.seeds],
+                **self._tensor,
             )
+            for name, rates, stream in (
+                ("rate", rate, 2),
+                ("input_rate", input_rate, 3),
+            )
+        )
+        self._start(widths, initializer)
+
+    def _start(self, widths, initializer):
+        """Draw the weights, layer by layer for each copy, and set the rest."""
         rngs = [np.random.default_rng(seed) for seed in self.seeds]
-        self.weights = [
-            torch.tensor(np.stack([initializer(shape, rng=r) for r in rngs]))
-            for shape in itertools.pairwise(widths)
-        ]
+        if callable(initializer):
+            initializer = [initializer] * len(rngs)
+
+        def drawn(shape):
+            pairs = zip(initializer, rngs, strict=True)
+            weights = np.stack([draw(shape, rng=rng) for draw, rng in pairs])
+            return torch.tensor(weights, **self._tensor)
+
+        shapes = list(itertools.pairwise(widths))
+        self.weights = [drawn(shape) for shape in shapes]
         self.biases = [w.new_zeros(len(w), 1, w.shape[2]) for w in self.weights]
         hidden = self.biases[:-1]
-        self.scales, self.running = [], []
-        if _checks.boolean("Ensemble", "batch_norm", batch_norm):
+        self.scales, self.running_means, self.running_variances = [], [], []
+        self.gate_weights, self.gate_biases = [], []
+        if self.normalization == "weight":
+            self.scales = [w.norm(dim=1, keepdim=True) for w in self.weights[:-1]]
+        elif self.normalization:
             self.scales = [torch.ones_like(b) for b in hidden]
-            self.running = [
-                (torch.zeros_like(b).flatten(), torch.ones_like(b).flatten())
-                for b in hidden
-            ]
-        self.parameters = [*self.weights, *self.biases, *self.scales]
+        if self.normalization == "batch":
+            self.running_means = [torch.zeros_like(b) for b in hidden]
+            self.running_variances = [torch.ones_like(b) for b in hidden]
+        if self.skip == "highway":
+            self.gate_weights = [drawn(shape) for shape in shapes[1:-1]]
+            self.gate_biases = [torch.full_like(b, -1.0) for b in hidden[1:]]
         for w in self.parameters:
             w.requires_grad_()
 
-    def layers(self, x, training=False, generator=None):
+    @property
+    def parameters(self):
+        return [w for name in self.LEARNED for w in getattr(self, name)]
+
+    def take(self, copies):
+        """Return an ensemble of some of the copies, in new tensors.
+
+        Parameters
+        ----------
+        copies : sequence of int, from 0
+
+        Examples
+        --------
+        >>> net = Ensemble([2, 3], seeds=[5, 6, 7], **METHODS["relu"])
+        >>> part = net.take([2])
+        >>> part.seeds, torch.equal(part.weights[0][0], net.weights[0][2])
+        ((7,), True)
+        """
+        copies = list(copies)
+        part = copy.copy(self)
+        part.seeds = tuple(self.seeds[k] for k in copies)
+        part.drops = self.drops.take(copies)
+        part.input_drops = self.input_drops.take(copies)
+        for name in (*self.LEARNED, *self.AVERAGED):
+            tensors = [w.detach()[copies] for w in getattr(self, name)]
+            setattr(part, name, tensors)
+        for w in part.parameters:
+            w.requires_grad_()
+        return part
+
+    def put(self, copies, part, rows=slice(None)):
+        """Set those copies to these rows of another ensemble of the same shape."""
+        with torch.no_grad():
+            for name in (*self.LEARNED, *self.AVERAGED):
+                for w, new in zip(
+                    getattr(self, name), getattr(part, name), strict=True
+                ):
+                    w[copies] = new[rows]
+
+    def layers(self, x, training=False):
         """Return what each layer gives to the next, and the logits last.
 
         Parameters
@@ -147,203 +244,84 @@ class Ensemble:
             In two axes the rows are shared by the copies.
         training : bool
             Drop units, and normalize by the minibatch, whose moving averages are kept.
-        generator : torch.Generator, optional
-            Of what is dropped; without one, PyTorch's global generator is used.
 
         Returns
         -------
-        list of torch.Tensor of float64, shape (K, n, n_units)
+        list of torch.Tensor of shape (K, n, n_units)
         """
-        x = torch.as_tensor(x, dtype=torch.float64)
+        return list(self._layers(x, training))
+
+    def logits(self, x):
+        """Return the last of :meth:`layers`, and hold none of the others meanwhile."""
+        return collections.deque(self._layers(x, training=False), maxlen=1).pop()
+
+    def _layers(self, x, training):
+        x = torch.as_tensor(x, **self._tensor)
         copies, n_inputs, _ = self.weights[0].shape
-        shapes = (n_inputs,), (copies, n_inputs)
+        shapes = (n_inputs,), (1, n_inputs), (copies, n_inputs)
         if x.ndim < 2 or (*x.shape[:-2], x.shape[-1]) not in shapes:
             raise ValueError(
                 f"Ensemble.layers: `x` must have shape (n, {n_inputs}) or ({copies}, "
                 f"n, {n_inputs}); got {tuple(x.shape)}."
             )
-
-        def drop(h, rate):
-            if not (training and rate):
-                return h
-            return self.dropout(h, rate, generator=generator)
-
-        h = drop(x.expand(copies, *x.shape[-2:]), self.input_rate)
-        outputs, kept = [], 0
-        for i in range(len(self.weights) - 1):
-            h = drop(self.activation(self._preactivation(i, h, training)), self.rate)
-            if self.residual and i % 2 == 0:
+        h, kept = x.expand(copies, *x.shape[-2:]), 0
+        n, widths = h.shape[1], [w.shape[1] for w in self.weights]
+        drops = [unchanged] * len(widths)
+        if training:
+            drops = self.input_drops.of((n, widths[0]))
+            drops += self.drops.of(*[(n, width) for width in widths[1:]])
+        h = drops[0](h)
+        for i, drop in enumerate(drops[1:]):
+            below = h
+            h = drop(self.activation(self._preactivation(i, h, training)))
+            if self.skip == "residual" and i % 2 == 0:
                 h = kept = h + kept
-            outputs.append(h)
-        return [*outputs, torch.baddbmm(self.biases[-1], h, self.weights[-1])]
+            if self.skip == "highway" and i > 0:
+                gate = self.gate_biases[i - 1], below, self.gate_weights[i - 1]
+                h = torch.lerp(below, h, torch.baddbmm(*gate).sigmoid())
+            yield h
+        yield torch.baddbmm(self.biases[-1], h, self.weights[-1])
 
     def _preactivation(self, i, h, training):
-        if not self.scales:
-            return torch.baddbmm(self.biases[i], h, self.weights[i])
+        W, b = self.weights[i], self.biases[i]
+        if self.normalization is None:
+            return torch.baddbmm(b, h, W)
+        scale = self.scales[i]
+        if self.normalization == "weight":
+            return torch.baddbmm(b, h, W * (scale / W.norm(dim=1, keepdim=True)))
+        z = torch.bmm(h, W)
+        if self.normalization == "layer":
+            return torch.addcmul(b, F.layer_norm(z, z.shape[2:]), scale)
         # The copies' units side by side: to PyTorch they are the units of one layer.
-        z = torch.bmm(h, self.weights[i]).transpose(0, 1).flatten(1)
-        scale, bias = self.scales[i].flatten(), self.biases[i].flatten()
-        z = F.batch_norm(z, *self.running[i], scale, bias, training=training)
+        vectors = self.running_means[i], self.running_variances[i], scale, b
+        vectors = [v.flatten() for v in vectors]
+        z = F.batch_norm(z.transpose(0, 1).flatten(1), *vectors, training=training)
         return z.unflatten(1, (len(self.seeds), -1)).transpose(0, 1)
 
 
-def train(
-    net,
-    x,
-    y,
-    *,
-    learning_rate,
-    epochs,
-    batch_size=64,
-    momentum=0.9,
-    seed=0,
-    by_step=False,
-    after=None,
-):
-    r"""Train every copy by gradient descent with momentum on its own minibatches.
-
-    .. math:: v \leftarrow \mu v + \eta_k \frac{\partial \mathcal{L}_k}{\partial w},
-       \qquad w \leftarrow w - v
-
-    Parameters
-    ----------
-    net : Ensemble
-        Trained in place.
-    x : torch.Tensor or ndarray of shape (n, n_inputs)
-    y : torch.Tensor or ndarray of int, shape (n,)
-        The classes, from 0.
-    learning_rate : float, or sequence of K of them
-        :math:`\eta_k`, above 0.
-    epochs, batch_size : int
-        Copy k shuffles the rows with ``numpy.random.default_rng([seeds[k], 1])``; the
-        last minibatch of an epoch is smaller where `batch_size` does not divide n.
-    momentum : float in [0, 1)
-        :math:`\mu`.
-    seed : int
-        Of what is dropped.  All copies draw from one generator: with dropout, unlike
-        without, a copy is not what it would be alone.
-    by_step : bool
-        Return the loss of every step instead of the mean over each epoch.
-    after : function of net, optional
-        Called after each epoch.
-
-    Returns
-    -------
-    losses : ndarray of shape (epochs, K), or (steps, K)
-        Cross entropy in nats of the minibatches, each before its step, and as training
-        sees it, with dropout.
-    seen : list
-        What `after` returned; empty without it.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is invalid or the shapes do not match.
-
-    Notes
-    -----
-    :func:`companion.training.fit` does the same in NumPy, without dropout and batch
-    normalization.  A copy that diverges has a loss of inf or nan, and the others train
-    on.
-
-    Examples
-    --------
-    >>> from companion.initializers import lecun_normal
-    >>> x = np.random.default_rng(0).standard_normal((200, 2))
-    >>> y = (x[:, 0] > x[:, 1]).astype(int)
-    >>> net = Ensemble([2, 8, 2], activation="selu", initializer=lecun_normal,
-    ...                seeds=[0, 1])
-    >>> losses, _ = train(net, x, y, learning_rate=[0.01, 0.1], epochs=10)
-    >>> losses.shape
-    (10, 2)
-    >>> bool((evaluate(net, x, y)[1] > 0.95).all())
-    True
-    """
-    x, y = _data("train", x, y)
-    rates = _checks.real_array("train", "learning_rate", learning_rate)
-    if rates.shape not in ((), (len(net.seeds),)):
+def _widths(widths, equal):
+    if np.ndim(widths) != 1 or len(widths) < 2:
         raise ValueError(
-            f"train: `learning_rate` must be a number or one for each copy; got shape "
-            f"{rates.shape} for {len(net.seeds)} copies."
+            f"Ensemble: `widths` must hold the numbers of inputs and outputs at "
+            f"least; got {widths!r}."
         )
-    if not (np.isfinite(rates) & (rates > 0)).all():
+    widths = [_checks.integer("Ensemble", "widths", n, minimum=1) for n in widths]
+    if equal and len(set(widths[1:-1])) > 1:
         raise ValueError(
-            f"train: `learning_rate` must be finite and above 0; got {rates}."
+            f"Ensemble: `widths` of the hidden layers must be equal with a skip "
+            f"connection; got {widths[1:-1]}."
         )
-    epochs = _checks.integer("train", "epochs", epochs, minimum=1)
-    batch_size = _checks.integer("train", "batch_size", batch_size, minimum=1)
-    by_step = _checks.boolean("train", "by_step", by_step)
-    momentum = _checks.finite("train", "momentum", momentum, minimum=0.0)
-    if momentum >= 1:
-        raise ValueError(f"train: `momentum` must be in [0, 1); got {momentum!r}.")
-    rates = torch.tensor(np.broadcast_to(rates, len(net.seeds)).copy())
-    generator = torch.Generator(x.device).manual_seed(seed)
-    orders = [np.random.default_rng([s, 1]) for s in net.seeds]
-    velocity = [torch.zeros_like(w) for w in net.parameters]
-    losses, seen = [], []
-    for _ in range(epochs):
-        order = torch.tensor(np.stack([r.permutation(len(x)) for r in orders]))
-        batches = order.split(batch_size, dim=1)
-        for rows in batches:
-            logits = net.layers(x[rows], training=True, generator=generator)[-1]
-            loss = _cross_entropy(logits, y[rows])
-            # Each copy's gradient times its own learning rate.
-            steps = torch.autograd.grad((rates * loss).sum(), net.parameters)
-            with torch.no_grad():
-                for w, v, step in zip(net.parameters, velocity, steps, strict=True):
-                    w.sub_(v.mul_(momentum).add_(step))
-            losses.append(loss.detach().numpy())
-        if after is not None:
-            seen.append(after(net))
-    losses = np.array(losses)
-    if not by_step:
-        shares = [rows.shape[1] / len(x) for rows in batches]
-        losses = np.einsum("esk,s->ek", losses.reshape(epochs, -1, len(rates)), shares)
-    return losses, seen
+    return widths
 
 
-def evaluate(net, x, y):
-    """Return the loss in nats and the accuracy of each copy, as arrays of shape (K,).
-
-    Without dropout, and with the moving averages of batch normalization.
-
-    Examples
-    --------
-    >>> from companion.initializers import he_normal
-    >>> net = Ensemble([2, 3], activation="relu", initializer=he_normal, seeds=[0, 1])
-    >>> evaluate(net, np.zeros((4, 2)), np.array([0, 0, 0, 1]))[1]
-    array([0.75, 0.75])
-    """
-    x, y = _data("evaluate", x, y)
-    with torch.no_grad():
-        logits = net.layers(x)[-1]
-        right = (logits.argmax(dim=2) == y).double().mean(dim=1)
-        return _cross_entropy(logits, y).numpy(), right.numpy()
-
-
-def _cross_entropy(logits, y):
-    """Return the mean loss of each copy."""
-    y = y.expand(logits.shape[:2])
-    return F.cross_entropy(logits.mT, y, reduction="none").mean(dim=1)
-
-
-def _data(function, x, y):
-    """Return the rows as a float64 tensor and the labels as an integer one."""
-    x, y = torch.as_tensor(x, dtype=torch.float64), torch.as_tensor(y)
-    if y.is_floating_point():
-        raise TypeError(f"{function}: `y` must be integers; got {y.dtype}.")
-    if x.ndim != 2 or y.shape != x.shape[:1]:
+def _rates(name, rates, copies):
+    """Return one rate for each copy, checked."""
+    rates = _checks.real_array("Ensemble", name, rates)
+    if rates.shape not in ((), (copies,)):
         raise ValueError(
-            f"{function}: `x` must have shape (n, n_inputs) and `y` (n,); got "
-            f"{tuple(x.shape)} and {tuple(y.shape)}."
+            f"Ensemble: `{name}` must be a number or one for each copy; got shape "
+            f"{rates.shape} for {copies} copies."
         )
-    if not len(x):
-        raise ValueError(f"{function}: `x` must have a row; got none.")
-    return x, y.long()
-
-
-def _rate(name, rate):
-    rate = _checks.finite("Ensemble", name, rate, minimum=0.0)
-    if rate >= 1:
-        raise ValueError(f"Ensemble: `{name}` must be in [0, 1); got {rate!r}.")
-    return rate
+    if not ((rates >= 0) & (rates < 1)).all():
+        raise ValueError(f"Ensemble: `{name}` must be in [0, 1); got {rates}.")
+    return np.broadcast_to(rates, copies).copy()
