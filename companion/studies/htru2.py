@@ -14,30 +14,13 @@ import numpy as np
 from companion import datasets
 from companion.studies import uci
 from companion.studies.runner import Study
-from companion.studies.selection import DROP_RATES, auc, final, search, table
-from companion.torch.ensemble import METHODS, predict
+from companion.studies.selection import DROP_RATES, auc
+from companion.torch.ensemble import METHODS
 
 N_FOLDS = 10
 CLASSICAL = "random_forest", "logistic_regression"
-#: What a form of the study does; the reduced one takes some rows alone.
-FORMS = {
-    "full": {
-        "grid": {
-            "depths": (2, 4, 8, 16),
-            "learning_rates": (0.004, 0.02, 0.1),
-            "width": 64,
-        },
-        "training": {"epochs": 25, "patience": 4, "batch_size": 64},
-        "seeds": 2,
-        "rows": None,
-    },
-    "reduced": {
-        "grid": {"depths": (2, 8), "learning_rates": (0.02, 0.1), "width": 32},
-        "training": {"epochs": 10, "patience": 3, "batch_size": 64},
-        "seeds": 1,
-        "rows": 2000,
-    },
-}
+#: Form of the study -> how many rows it takes; what nets do is in ``uci.FORMS``.
+ROWS = {"full": None, "reduced": 2000}
 
 
 def tasks(reduced=False):
@@ -50,36 +33,22 @@ def tasks(reduced=False):
 
 def run(task):
     """Return the area under the curve in each fold, and the settings."""
-    form, method, seed = FORMS[task["form"]], task["method"], task["seed"]
+    form, method, seed = task["form"], task["method"], task["seed"]
     data = datasets.htru2(standardized=False)
     parts = "train", "validation", "test"
-    x = np.concatenate([getattr(data, f"x_{part}") for part in parts])[: form["rows"]]
-    y = np.concatenate([getattr(data, f"y_{part}") for part in parts])[: form["rows"]]
+    x = np.concatenate([getattr(data, f"x_{part}") for part in parts])[: ROWS[form]]
+    y = np.concatenate([getattr(data, f"y_{part}") for part in parts])[: ROWS[form]]
     folds = uci.folds(y, seed, N_FOLDS)
     inputs = [
         datasets.standardize(x[rows], x)[1].astype(np.float32) for rows, _, _ in folds
     ]
     if method in CLASSICAL:
         return {"auc": [[a] for a in _classical(method, inputs, y, folds, seed)]}
-    options = {"n_outputs": 2, **form["training"]}
-    rows, validation, _ = folds[0]
-    found = search(
-        METHODS[method],
-        (inputs[0][rows], y[rows]),
-        (inputs[0][validation], y[validation]),
-        drop_rates=DROP_RATES[method],
-        score=auc,
-        seed=seed,
-        **form["grid"],
-        **options,
+    kind = METHODS[method], DROP_RATES[method]
+    scores, details = uci.learn(
+        *kind, inputs, y, folds, uci.FORMS[form], seed, score=auc
     )
-    seeds = [seed + 1 + s for s in range(form["seeds"])]
-    areas = []
-    for z, (rows, validation, test) in zip(inputs, folds, strict=True):
-        known = ((z[part], y[part]) for part in (rows, validation))
-        nets, _ = final(METHODS[method], *known, found[0], seeds=seeds, **options)
-        areas.append([auc(each, y[test]) for each in predict(nets, z[test]).numpy()])
-    return {"auc": areas, "settings": found[0], "searched": table(found)}
+    return {"auc": scores} | details
 
 
 def _classical(method, inputs, y, folds, seed):

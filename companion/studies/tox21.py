@@ -20,6 +20,7 @@ from companion.studies.runner import Study
 from companion.studies.selection import DROP_RATES, auc, final, search, table
 from companion.torch.ensemble import METHODS, predict
 
+WIDTH = 64
 #: What a form of the study does.
 FORMS = {
     "full": {
@@ -53,53 +54,52 @@ def tasks(reduced=False):
 
 def run(task):
     """Return the area under the curve in each split, and the settings."""
-    form, method = FORMS[task["form"]], task["method"]
-    options = {"loss": "binary_cross_entropy", **form["training"]}
-    width = 64
-
-    def known(seed):
-        return _split(form["n_bits"], form["rows"], seed)
-
-    rows, validation, _ = known(task["seed"] + 100)  # a split of its own
+    form, net = FORMS[task["form"]], METHODS[task["method"]]
+    options = {"n_outputs": 12, "loss": "binary_cross_entropy", **form["training"]}
+    seeds = task["seed"] + np.arange(form["splits"])
+    # The settings are chosen on a split of its own, the first one here.
+    rows, validation, tests = _splits(form, [task["seed"] + 100, *seeds])
     found = search(
-        METHODS[method],
-        rows,
-        validation,
-        n_outputs=rows[1].shape[1],
-        width=width,
+        net,
+        [part[0] for part in rows],
+        [part[0] for part in validation],
+        width=WIDTH,
         depths=(task["depth"],),
         learning_rates=form["learning_rates"],
-        drop_rates=DROP_RATES[method],
+        drop_rates=DROP_RATES[task["method"]],
         score=auc,
         seed=task["seed"],
         **options,
     )
-    areas = []
-    for split in range(form["splits"]):
-        rows, validation, test = known(task["seed"] + split)
-        nets, _ = final(
-            METHODS[method],
-            rows,
-            validation,
-            found[0],
-            n_outputs=rows[1].shape[1],
-            seeds=[task["seed"] + split],
-            **options,
-        )
-        areas.append(auc(predict(nets, test[0]).numpy()[0], test[1]))
+    rows, validation = ([part[1:] for part in parts] for parts in (rows, validation))
+    nets, _ = final(net, rows, validation, found[0], seeds=seeds.tolist(), **options)
+    areas = [
+        auc(predict(nets.take([k]), x).numpy()[0], y)
+        for k, (x, y) in enumerate(tests[1:])
+    ]
     return {"auc": areas, "settings": found[0], "searched": table(found)}
 
 
-def _split(n_bits, n_rows, seed):
-    """Return fingerprints and labels for training, validation and test."""
-    x, labels, smiles = _molecules(n_bits, n_rows)
+def _splits(form, seeds):
+    """Return inputs and labels for training, validation and test of each seed.
+
+    Those for training are of shape (seeds, n, n_inputs) and (seeds, n, n_assays), those
+    for validation too: a row or two of the longer ones are left out.  Those for the
+    test are a list of pairs.
+    """
+    x, labels, smiles = _molecules(form["n_bits"], form["rows"])
     molecules, molecule = np.unique(smiles, return_inverse=True)
-    dealt = np.random.default_rng(seed).permutation(len(molecules)) % 5
-    part = dealt[molecule]  # rows of the same molecule stay together
-    masks = part < 3, part == 3, part == 4
-    rows, validation, test = ((x[mask], labels[mask]) for mask in masks)
-    n = len(rows[0]) - (len(rows[0]) % 64 == 1)
-    return (rows[0][:n], rows[1][:n]), validation, test
+    splits = []
+    for seed in seeds:
+        dealt = np.random.default_rng(seed).permutation(len(molecules)) % 5
+        part = dealt[molecule]  # rows of the same molecule stay together
+        splits.append([np.flatnonzero(m) for m in (part < 3, part == 3, part == 4)])
+    n, m = (min(len(split[i]) for split in splits) for i in range(2))
+    n -= n % form["training"]["batch_size"] == 1  # no minibatch of one row
+    known = np.stack([split[0][:n] for split in splits])
+    held = np.stack([split[1][:m] for split in splits])
+    tests = [(x[split[2]], labels[split[2]]) for split in splits]
+    return (x[known], labels[known]), (x[held], labels[held]), tests
 
 
 @functools.cache

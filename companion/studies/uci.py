@@ -65,7 +65,8 @@ def run(task):
     }
     if method in METHODS:
         kind = METHODS[method], DROP_RATES[method]
-        return size | learn(*kind, inputs, y, folds, FORMS[task["form"]], seed)
+        scores, details = learn(*kind, inputs, y, folds, FORMS[task["form"]], seed)
+        return size | {"accuracy": scores} | details
     rows, validation, _ = folds[0]
     settings = classical.choose(
         method,
@@ -97,8 +98,8 @@ def prepared(name, seed):
     return inputs, y, dealt
 
 
-def learn(net, drop_rates, inputs, y, folds, form, seed):
-    """Choose settings on the first fold, and return the test accuracy in each fold.
+def learn(net, drop_rates, inputs, y, folds, form, seed, score=accuracy):
+    """Choose settings on the first fold, and return the score in each test fold.
 
     Parameters
     ----------
@@ -114,6 +115,15 @@ def learn(net, drop_rates, inputs, y, folds, form, seed):
     form : dict
         One of :data:`FORMS`.
     seed : int
+    score : function of (logits, y)
+        What is to be large.
+
+    Returns
+    -------
+    scores : list of list of float
+        For each fold, those of its seeds.
+    details : dict
+        The settings, all that were tried, and how the nets were trained.
     """
     n, n_outputs = len(folds[0][0]), int(y.max()) + 1
     epochs = int(np.clip(form["max_rows_seen"] // n, 10, form["max_epochs"]))
@@ -129,7 +139,7 @@ def learn(net, drop_rates, inputs, y, folds, form, seed):
         (inputs[0][validation], y[validation]),
         n_outputs=n_outputs,
         drop_rates=drop_rates,
-        score=accuracy,
+        score=score,
         seed=seed,
         **{k: form[k] for k in ("depths", "learning_rates", "width")},
         **training,
@@ -148,11 +158,10 @@ def learn(net, drop_rates, inputs, y, folds, form, seed):
     )
     logits = predict(nets, np.stack([inputs[fold] for fold in copies])).numpy()
     scores = [
-        accuracy(each[folds[fold][2]], y[folds[fold][2]])
+        score(each[folds[fold][2]], y[folds[fold][2]])
         for fold, each in zip(copies, logits, strict=True)
     ]
-    return {
-        "accuracy": np.reshape(scores, (len(folds), -1)).tolist(),
+    return np.reshape(scores, (len(folds), -1)).tolist(), {
         "settings": found[0],
         "searched": table(found),
         "training": training,
