@@ -274,7 +274,7 @@ def test_drawing_changes_nothing():
     left.fill_between(X, Y, Z)
     right.imshow(IMAGE)
     before = drawn(figure)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     assert same(before, drawn(figure))
 
 

@@ -89,12 +89,19 @@ def test_a_study_in_parts(call, tmp_path):
         *(f"done   {name}" for name in NAMES[:2]),
         *(f"to do  {name}" for name in NAMES[2:]),
     ]
-    assert call(f"{TOY} --reduced")[:2] == (0, done(3, 3, 1))
+    assert call(f"{TOY} --reduced --results {folder}")[0] == 0
+    assert len(files(folder)) == 3  # two of the reduced form's were done
     all_of_them = "toy: all records are in results/toy/results.jsonl.\n"
     assert call(f"{TOY} --compact")[:2] == (0, all_of_them)
     assert files(folder) == ["results.jsonl"]
     assert call(f"{TOY} --dry-run")[:2] == (0, would(3, COUNT, COUNT - 3))
     assert call(TOY)[:2] == (0, done(COUNT, COUNT, COUNT - 3))
+
+
+def test_the_reduced_form_has_a_folder_of_its_own(call, tmp_path):
+    out = call(f"{TOY} --reduced")[1]
+    assert out == done(3, 3, 3).replace("results/toy", "results/toy-reduced")
+    assert len(files(tmp_path / "results" / "toy-reduced")) == 3
 
 
 def test_looking_ahead_writes_nothing_and_starts_nothing(call, tmp_path, monkeypatch):

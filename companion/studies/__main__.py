@@ -34,7 +34,8 @@ def _run(argv):
         return 0
     try:
         study = _study(options.name)
-        folder = options.results or Path("results") / study.name
+        form = "-reduced" if options.reduced else ""
+        folder = options.results or Path("results") / f"{study.name}{form}"
         if options.compact:
             print(f"{study.name}: all records are in {studies.compact(folder)}.")
         elif options.list:
@@ -133,7 +134,7 @@ def _parser():
         "--results",
         type=Path,
         metavar="FOLDER",
-        help="where the records are kept: results/NAME by default",
+        help="where the records are kept: results/NAME or NAME-reduced by default",
     )
     parser.add_argument(
         "--reduced", action="store_true", help="the few small tasks of a notebook"
