@@ -134,7 +134,11 @@ def test_each_copy_of_a_fold_is_tested_on_its_own_rows(data):
         seen.append(len(labels))
         return 0.0
 
-    form = uci.FORMS["reduced"] | {"seeds": 2, "max_rows_seen": 100}
+    form = uci.FORMS["reduced"] | {
+        "seeds": 2,
+        "rows_seen_in_search": 100,
+        "rows_seen": 100,
+    }
     kind = METHODS["relu"], (0.0,)
     scores, _ = uci.learn(*kind, inputs, y, folds, form, 0, score=score)
     assert np.shape(scores) == (4, 2)

@@ -30,14 +30,8 @@ NETS = {
 }
 #: What a form of the study does.
 FORMS = {
-    "full": {
-        "depths": (2, 6),
-        "learning_rates": (0.0016, 0.0063, 0.025, 0.1),
-        "width": 64,
-        "seeds": 2,
-        "max_epochs": 200,
-        "max_rows_seen": 300_000,
-    },
+    "full": uci.FORMS["full"]
+    | {"depths": (2, 6), "learning_rates": (0.0016, 0.0063, 0.025, 0.1)},
     "reduced": uci.FORMS["reduced"],
 }
 SIZES = range(1000, 10_001)
