@@ -146,6 +146,14 @@ def test_each_copy_of_a_fold_is_tested_on_its_own_rows(data):
     assert seen[-8:] == sizes
 
 
+@pytest.mark.parametrize(("rows", "width"), [(150, 5), (151, 32)])
+def test_nets_are_wider_where_there_are_many_rows(monkeypatch, rows, width):
+    monkeypatch.setattr(uci, "WIDE_ROWS", rows)
+    monkeypatch.setitem(uci.FORMS, "reduced", uci.FORMS["reduced"] | {"wide": 5})
+    task = {"data": "iris", "method": "relu", "form": "reduced", "seed": 0}
+    assert uci.run(task)["settings"]["width"] == width
+
+
 def test_the_area_is_that_of_scikit_learn():
     rng = np.random.default_rng(1)
     logits, y = rng.standard_normal((60, 2)), rng.integers(0, 2, 60)
