@@ -145,7 +145,7 @@ def to_markdown(folder):
         "the cell that measures it. Each rule is stated before its measurement; where "
         "a pilot run came before the rule, the claim says so. A verdict against a "
         "source counts as much as one for it. A figure in brackets is the 95 % "
-        "interval of the mean over the seeds.",
+        "interval of the mean over the seeds, or whatever else it names.",
         "",
         "<!-- `make claims` writes this from companion/ledger.toml and recorded/. -->",
     ]

@@ -59,6 +59,8 @@ class Fact:
         The ends of the interval.
     n : int, or None
         The number of samples behind it.
+    over : str
+        What the samples are.
     """
 
     name: str
@@ -66,11 +68,12 @@ class Fact:
     low: float | None = None
     high: float | None = None
     n: int | None = None
+    over: str = "seeds"
 
     def __str__(self):
         text = f"{self.name}: {self.value:.4g}"
         if self.n is not None:
-            text += f" [{self.low:.4g}, {self.high:.4g}] over {self.n} seeds"
+            text += f" [{self.low:.4g}, {self.high:.4g}] over {self.n} {self.over}"
         return text
 
     __repr__ = __str__
@@ -127,10 +130,10 @@ class Record:
         """Compare one figure and return the recorded :class:`Fact`."""
         return Fact(name, self._compare(name, {"value": float(value)}, tolerance)[0])
 
-    def interval(self, name, samples, tolerance="rounding"):
+    def interval(self, name, samples, tolerance="rounding", over="seeds"):
         """Compare a mean and its 95 % interval and return the recorded :class:`Fact`.
 
-        The interval is Student's, for one sample a seed.
+        The interval is Student's, for one sample a seed, or whatever else it is `over`.
         """
         from scipy import stats
 
@@ -144,7 +147,10 @@ class Record:
             mean = samples.mean()
             half = stats.t.ppf(0.975, samples.size - 1) * stats.sem(samples)
         entry = {"value": [mean, mean - half, mean + half], "n": samples.size}
-        return Fact(name, *self._compare(name, entry, tolerance), samples.size)
+        if over != "seeds":
+            entry["over"] = over
+        numbers = self._compare(name, entry, tolerance)
+        return Fact(name, *numbers, samples.size, over)
 
     def figure(self, name, arrays, tolerance="rounding"):
         """Compare all that a figure draws, and print one line that says so.
@@ -240,7 +246,8 @@ def facts_of(chapter, *, folder=None):
     for name, entry in _entries("facts_of", chapter, folder or _folder()).items():
         if "shape" not in entry:  # which is an array of a figure
             values = entry["value"] if "n" in entry else [entry["value"]]
-            facts[name] = Fact(name, *values, n=entry.get("n"))
+            options = {key: entry[key] for key in ("n", "over") if key in entry}
+            facts[name] = Fact(name, *values, **options)
     return facts
 
 

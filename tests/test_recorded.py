@@ -220,6 +220,14 @@ def test_another_number_of_samples_is_refused(write):
     refusal(record.interval, "a", [3.0] * 6)
 
 
+def test_an_interval_says_what_it_is_over(take_down):
+    record = take_down(lambda record: record.interval("a", SAMPLES, over="folds"))
+    fact = record.interval("a", SAMPLES, over="folds")
+    assert str(fact).endswith("] over 5 folds")
+    refusal(record.interval, "a", SAMPLES)  # over seeds
+    refusal(record.interval, "a", SAMPLES, over="splits")
+
+
 def test_number_and_interval_are_not_taken_for_each_other(write):
     record = write(number(3.0))
     refusal(record.interval, "a", [3.0] * 5)
@@ -564,6 +572,7 @@ def test_facts_of_another_chapter_are_those_recorded(tmp_path, monkeypatch):
     monkeypatch.setenv("COMPANION_RECORD", "1")
     record = Record("other", folder=tmp_path)
     facts = [record.number("one", 1.5), record.interval("three", [1.0, 2.0, 4.0])]
+    facts.append(record.interval("four", SAMPLES, over="folds"))
     record.figure("drawn", {"line": np.arange(3.0)})
     record.finish()
     found = facts_of("other", folder=tmp_path)  # while recording, too
