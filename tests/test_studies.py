@@ -28,6 +28,7 @@ GRID = {
     "patience": 2,
     "batch_size": 16,
 }
+TRAINING = {key: GRID[key] for key in ("epochs", "patience", "batch_size")}
 
 
 @pytest.fixture(scope="module")
@@ -114,13 +115,36 @@ def test_the_best_settings_come_first(data):
 def test_what_was_found_is_what_a_net_alone_gives(data):
     x, y = data
     parts = (x[:80], y[:80]), (x[80:], y[80:])
-    best = selection.search(METHODS["relu"], *parts, **GRID)[0]
-    training = {key: GRID[key] for key in ("epochs", "patience", "batch_size")}
-    nets, _ = selection.final(
-        METHODS["relu"], *parts, best, n_outputs=2, seeds=[0], **training
+    found = selection.search(METHODS["relu"], *parts, **GRID)
+    nets, _, settings = selection.final(
+        METHODS["relu"], *parts, found, n_outputs=2, seeds=[0], **TRAINING
     )
     logits = predict(nets, x[80:]).numpy()[0]
-    assert selection.accuracy(logits, y[80:]) == best["score"]
+    assert selection.accuracy(logits, y[80:]) == found[0]["score"]
+    assert settings is found[0]
+
+
+def test_settings_with_which_a_net_diverges_are_passed_over(data):
+    x, y = data
+    rows = np.stack([x[:80], 1e9 * x[:80]])  # the second net sees what no rate can bear
+    held = np.stack([x[80:], 1e9 * x[80:]])
+    labels = np.stack([y[:80]] * 2), np.stack([y[80:]] * 2)
+    found = [
+        {"depth": 1, "width": 8, "learning_rate": rate, "drop_rate": 0.0}
+        for rate in (0.1, 1e-30)  # but one that changes nothing
+    ]
+
+    def taken(k):
+        parts = (rows[:k], labels[0][:k]), (held[:k], labels[1][:k])
+        kind = METHODS["relu"], *parts, found
+        _, history, settings = selection.final(
+            *kind, n_outputs=2, seeds=range(k), **TRAINING
+        )
+        assert (history.best_epoch >= 0).all()
+        return settings
+
+    assert taken(1) is found[0]
+    assert taken(2) is found[1]
 
 
 def test_each_copy_of_a_fold_is_tested_on_its_own_rows(data):

@@ -92,8 +92,12 @@ def search(
     return sorted(found, key=lambda s: (-round(s["score"], 9), s["loss"]))
 
 
-def final(net, rows, validation, settings, *, n_outputs, seeds, **training):
-    """Train a net for each seed with the settings that were chosen.
+def final(net, rows, validation, found, *, n_outputs, seeds, **training):
+    """Train a net for each seed, with the best settings with which none diverges.
+
+    Settings are chosen with one seed.  At the edge of divergence it may be the only one
+    whose net learns, and that the others do not is seen without a test row: they have
+    no finite validation loss.
 
     Parameters
     ----------
@@ -102,24 +106,30 @@ def final(net, rows, validation, settings, *, n_outputs, seeds, **training):
     rows, validation : pairs of ndarray
         Inputs and labels, of shape (K, n, n_inputs) and (K, n) where each seed has rows
         of its own.
-    settings : dict
-        One that :func:`search` returned.
+    found : list of dict
+        What :func:`search` returned.
     n_outputs : int
     seeds : sequence of K int
     **training
-        What :func:`companion.torch.ensemble.train` takes.
+        What :func:`companion.torch.ensemble.train` takes, with `patience`.
 
     Returns
     -------
     nets : Ensemble
     history : History
+    settings : dict
+        The one of `found` that was taken; the last one if all diverge.
     """
-    rate, n_inputs = settings["drop_rate"], rows[0].shape[-1]
-    nets = build(net, n_inputs, n_outputs, settings, seeds, rate)
-    rate = settings["learning_rate"]
-    return nets, train(
-        nets, *rows, learning_rate=rate, validation=validation, **training
-    )
+    n_inputs = rows[0].shape[-1]
+    for settings in found:
+        rates = settings["drop_rate"], settings["learning_rate"]
+        nets = build(net, n_inputs, n_outputs, settings, seeds, rates[0])
+        history = train(
+            nets, *rows, learning_rate=rates[1], validation=validation, **training
+        )
+        if (history.best_epoch >= 0).all():
+            break
+    return nets, history, settings
 
 
 def table(found):

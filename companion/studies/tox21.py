@@ -72,12 +72,14 @@ def run(task):
         **options,
     )
     rows, validation = ([part[1:] for part in parts] for parts in (rows, validation))
-    nets, _ = final(net, rows, validation, found[0], seeds=seeds.tolist(), **options)
+    nets, _, settings = final(
+        net, rows, validation, found, seeds=seeds.tolist(), **options
+    )
     areas = [
         auc(predict(nets.take([k]), x).numpy()[0], y)
         for k, (x, y) in enumerate(tests[1:])
     ]
-    return {"auc": areas, "settings": found[0], "searched": table(found)}
+    return {"auc": areas, "settings": settings, "searched": table(found)}
 
 
 def _splits(form, seeds):
