@@ -10,7 +10,6 @@ import dataclasses
 import difflib
 import importlib
 import json
-import os
 import re
 import sys
 import textwrap
@@ -18,7 +17,16 @@ import traceback
 import warnings
 from pathlib import Path
 
-from companion import __version__, _checks, claims, datasets, proofs, recipes, recorded
+from companion import (
+    __version__,
+    _checks,
+    _pipes,
+    claims,
+    datasets,
+    proofs,
+    recipes,
+    recorded,
+)
 
 #: Where a class of models is, its name, the module that diagnoses such a model, and
 #: how many of (model, x, y, loss) that needs.
@@ -35,14 +43,7 @@ class Refusal(ValueError):
 
 def main(argv=None):
     """Run the command line and return its exit code."""
-    try:
-        try:
-            return _run(argv)
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141  # what shells report of a program that SIGPIPE ended
+    return _pipes.until_closed(_run, argv)
 
 
 def _run(argv):

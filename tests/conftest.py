@@ -1,5 +1,7 @@
 """Fixtures that several files ask for by name."""
 
+import shlex
+
 import numpy as np
 import pytest
 
@@ -9,3 +11,20 @@ def floating_point_errors():
     """Let no test overflow, divide by zero or make a nan in passing."""
     with np.errstate(over="raise", divide="raise", invalid="raise"):
         yield
+
+
+@pytest.fixture
+def caller(capsys):
+    """Give a function that makes of `main` one of a line: code, output and errors."""
+
+    def of(main):
+        def called(line):
+            try:
+                code = main(shlex.split(line))
+            except SystemExit as left:
+                code = left.code
+            return code, *capsys.readouterr()
+
+        return called
+
+    return of

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 import warnings
@@ -25,17 +24,8 @@ SUBCOMMANDS = ("recommend", "diagnose", "claims", "theorems", "datasets")
 
 
 @pytest.fixture
-def call(capsys):
-    """Give a function that runs a command line: exit code, output and errors."""
-
-    def called(line):
-        try:
-            code = main(shlex.split(line))
-        except SystemExit as left:
-            code = left.code
-        return code, *capsys.readouterr()
-
-    return called
+def call(caller):
+    return caller(main)
 
 
 def plain(value):

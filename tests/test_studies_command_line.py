@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -22,18 +21,9 @@ TOY = "toy_study:STUDY --workers 1"
 
 
 @pytest.fixture
-def call(capsys, tmp_path, monkeypatch):
-    """Give a function that runs a command line: exit code, output and errors."""
+def call(caller, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-    def called(line):
-        try:
-            code = main(shlex.split(line))
-        except SystemExit as left:
-            code = left.code
-        return code, *capsys.readouterr()
-
-    return called
+    return caller(main)
 
 
 def files(folder):

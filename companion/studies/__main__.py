@@ -2,25 +2,17 @@
 
 import argparse
 import importlib
-import os
 import re
 import sys
 from pathlib import Path
 
-from companion import _checks, studies
+from companion import _checks, _pipes, studies
 from companion.studies import runner
 
 
 def main(argv=None):
     """Run the command line and return its exit code."""
-    try:
-        try:
-            return _run(sys.argv[1:] if argv is None else argv)
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141  # what shells report of a program that SIGPIPE ended
+    return _pipes.until_closed(_run, sys.argv[1:] if argv is None else argv)
 
 
 def _run(argv):
