@@ -19,8 +19,12 @@ from companion.torch.ensemble import METHODS
 
 N_FOLDS = 10
 CLASSICAL = "random_forest", "logistic_regression"
-#: Form of the study -> how many rows it takes; what nets do is in ``uci.FORMS``.
-ROWS = {"full": None, "reduced": 2000}
+#: What a form of the study does, beside what :data:`companion.studies.uci.FORMS` says.
+FORMS = {
+    "full": uci.FORMS["full"]
+    | {"learning_rates": (0.004, 0.02, 0.1, 0.5), "rows": None},
+    "reduced": uci.FORMS["reduced"] | {"rows": 2000},
+}
 
 
 def tasks(reduced=False):
@@ -33,11 +37,11 @@ def tasks(reduced=False):
 
 def run(task):
     """Return the area under the curve in each fold, and the settings."""
-    form, method, seed = task["form"], task["method"], task["seed"]
+    form, method, seed = FORMS[task["form"]], task["method"], task["seed"]
     data = datasets.htru2(standardized=False)
     parts = "train", "validation", "test"
-    x = np.concatenate([getattr(data, f"x_{part}") for part in parts])[: ROWS[form]]
-    y = np.concatenate([getattr(data, f"y_{part}") for part in parts])[: ROWS[form]]
+    x = np.concatenate([getattr(data, f"x_{part}") for part in parts])[: form["rows"]]
+    y = np.concatenate([getattr(data, f"y_{part}") for part in parts])[: form["rows"]]
     folds = uci.folds(y, seed, N_FOLDS)
     inputs = [
         datasets.standardize(x[rows], x)[1].astype(np.float32) for rows, _, _ in folds
@@ -45,9 +49,7 @@ def run(task):
     if method in CLASSICAL:
         return {"auc": [[a] for a in _classical(method, inputs, y, folds, seed)]}
     kind = METHODS[method], DROP_RATES[method]
-    scores, details = uci.learn(
-        *kind, inputs, y, folds, uci.FORMS[form], seed, score=auc
-    )
+    scores, details = uci.learn(*kind, inputs, y, folds, form, seed, score=auc)
     return {"auc": scores} | details
 
 
