@@ -31,7 +31,7 @@ NETS = {
 #: What a form of the study does.
 FORMS = {
     "full": uci.FORMS["full"]
-    | {"depths": (2, 6), "learning_rates": (0.0016, 0.0063, 0.025, 0.1)},
+    | {"depths": (2, 6), "learning_rates": (0.0016, 0.0063, 0.025, 0.1, 0.4)},
     "reduced": uci.FORMS["reduced"],
 }
 SIZES = range(1000, 10_001)

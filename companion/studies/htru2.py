@@ -21,8 +21,7 @@ N_FOLDS = 10
 CLASSICAL = "random_forest", "logistic_regression"
 #: What a form of the study does, beside what :data:`companion.studies.uci.FORMS` says.
 FORMS = {
-    "full": uci.FORMS["full"]
-    | {"learning_rates": (0.004, 0.02, 0.1, 0.5), "rows": None},
+    "full": uci.FORMS["full"] | {"rows": None},
     "reduced": uci.FORMS["reduced"] | {"rows": 2000},
 }
 

@@ -26,7 +26,7 @@ N_FOLDS = 4
 FORMS = {
     "full": {
         "depths": (2, 4, 8, 16),
-        "learning_rates": (0.004, 0.02, 0.1),
+        "learning_rates": (0.004, 0.02, 0.1, 0.5),
         "width": 64,
         "wide": 128,
         "max_epochs": 200,
