@@ -25,7 +25,7 @@ WIDTH = 64
 FORMS = {
     "full": {
         "depths": (2, 3, 4, 6, 8, 16, 32),
-        "learning_rates": (0.004, 0.02, 0.1, 0.5),
+        "learning_rates": (0.004, 0.02, 0.1, 0.5, 2.5),
         "training": {"epochs": 30, "patience": 5, "batch_size": 64},
         "splits": 10,
         "n_bits": 1024,
