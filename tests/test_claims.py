@@ -285,7 +285,8 @@ def check_page(page, claims_by_id, folder):
             entry = entries[name]
             if "n" in entry:
                 value, low, high = (f"{v:.4g}" for v in entry["value"])
-                figure = f"{value} [{low}, {high}] over {entry['n']} {entry.get('over', 'seeds')}"
+                over = entry.get("over", "seeds")
+                figure = f"{value} [{low}, {high}] over {entry['n']} {over}"
             else:
                 figure = f"{entry['value']:.4g}"
             expected.append(f"- {name}: {figure}")
