@@ -384,7 +384,8 @@ def process(home, *, limit=0, **environment):
     )
     with started:
         try:
-            assert started.stdout.readline() == "ready\n"
+            # Without a buffer, which would keep what follows from `result`.
+            assert started.stdout.buffer.raw.readline() == b"ready\n"
             yield started
         finally:
             started.kill()

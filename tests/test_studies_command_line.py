@@ -191,6 +191,8 @@ def start(*arguments, **options):
         env=os.environ | environment,
         stderr=subprocess.PIPE,
         text=True,
+        # In the background a shell has Ctrl-C ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         **options,
     )
 
