@@ -347,3 +347,18 @@ def test_tensorflow_starts_in_silence():
     assert done.returncode == 0
     assert done.stdout == "[0.] False\n"
     assert done.stderr == "still heard\n"
+
+
+def test_triton_is_loaded_before_tensorflow(tmp_path):
+    # After it the process would end.  PyTorch's builds for NVIDIA GPUs bring Triton;
+    # here a module of that name stands for it.
+    pytest.importorskip("tensorflow")
+    (tmp_path / "triton.py").write_text(
+        "import sys\nfirst = 'tensorflow' not in sys.modules\n"
+    )
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import companion.tensorflow\n"
+        "print(sys.modules['triton'].first, 'tensorflow' in sys.modules)"
+    )
+    assert run_python(code).stdout == "True True\n"
