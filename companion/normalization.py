@@ -593,11 +593,16 @@ def _settings(function, momentum, eps, unbiased, axis):
             )
     eps = _checks.finite(function, "eps", eps, minimum=0.0)
     unbiased = _checks.boolean(function, "unbiased", unbiased)
+    return momentum, eps, unbiased, _axis(function, axis)
+
+
+def _axis(function, axis):
+    """Return where the features are, if it is one of the two places."""
     if isinstance(axis, bool) or axis not in (1, -1):
         raise ValueError(
             f"{function}: `axis` must be 1, or -1 for channels last; got {axis!r}."
         )
-    return momentum, eps, unbiased, int(axis)
+    return int(axis)
 
 
 def _enough(function, m, unbiased):

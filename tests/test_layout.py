@@ -32,7 +32,8 @@ def pins(text):
     for line in text.splitlines():
         line = line.partition("#")[0].strip()
         if line:
-            name, version = re.fullmatch(r"([A-Za-z0-9._-]+)==([^=\s]+)", line).groups()
+            pin, _, _marker = line.partition(";")
+            name, version = re.fullmatch(r"([A-Za-z0-9._-]+)==([^=\s]+)", pin).groups()
             assert canonicalize_name(name) not in found, line
             found[canonicalize_name(name)] = version
     return found

@@ -17,6 +17,7 @@ import torch
 from companion import _checks
 from companion.activations import SELU_ALPHA, SELU_SCALE
 from companion.dropout import _dropped_value, _point, _rate, alpha_dropout_affine
+from companion.torch._fused import activate_and_drop, applies
 from companion.torch.activations import _Activation, _real_tensor
 from companion.torch.initializers import _check_generator
 
@@ -138,11 +139,14 @@ def _drop(x, rate, generator, mask, constants):
     """
     if rate == 0:
         return x
-    if mask is None:
-        bits, rate = _draw(x, rate, generator)
-    else:
-        bits = -mask.to(torch.int16)
-    return _Masked.apply(x, bits, *constants(rate))
+    if mask is not None:
+        return _Masked.apply(x, -mask.to(torch.int16), *constants(rate))
+    kept, rate = _levels(rate)
+    if applies(x):
+        seed = _seed(x, generator)
+        none = "identity", 0.0, 0.0
+        return activate_and_drop(x, seed, *none, kept, *constants(rate))
+    return _Masked.apply(x, _draw(x, kept, generator), *constants(rate))
 
 
 class _Masked(torch.autograd.Function):
@@ -170,13 +174,23 @@ class _Masked(torch.autograd.Function):
         return _Masked.apply(dy, bits, 0.0, ctx.a, 0.0), None, None, None, None
 
 
-def _draw(x, rate, generator):
-    """Return -1 for each element of `x` that is kept, else 0, and the rounded rate."""
+def _levels(rate):
+    """Return how many of 65536 numbers stand for a unit that is kept, and the rate."""
     kept = min(max(round((1 - rate) * _LEVELS), 1), _LEVELS - 1)
+    return kept, 1 - kept / _LEVELS
+
+
+def _draw(x, kept, generator):
+    """Return -1 for each element of `x` that is kept, else 0."""
     size = (-(-x.numel() // 4),)
     words = torch.randint(*_WORDS, size, generator=generator, device=x.device)
     numbers = words.view(torch.int16)[: x.numel()].view(x.shape)
-    return numbers.lt_(kept - _LEVELS // 2).neg_(), 1 - kept / _LEVELS
+    return numbers.lt_(kept - _LEVELS // 2).neg_()
+
+
+def _seed(x, generator):
+    """Return an integer that a mask is made of: it stays on the device of `x`."""
+    return torch.randint(*_WORDS, (1,), generator=generator, device=x.device)
 
 
 def _arguments(function, x, rate, generator, training, mask):

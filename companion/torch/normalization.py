@@ -139,13 +139,7 @@ class BatchNorm(nn.Module):
             also if it has, on all processes together, fewer than two values for each
             feature.  With ``unbiased=False`` one is enough.
         """
-        x = _real_tensor("BatchNorm.forward", "x", x)
-        if x.ndim < 2 or x.shape[self.axis] != self.n_features:
-            n = self.n_features
-            shape = f"(n, {n}, ...)" if self.axis == 1 else f"(n, ..., {n})"
-            raise ValueError(
-                f"BatchNorm.forward: `x` must have shape {shape}; got {tuple(x.shape)}."
-            )
+        x = self._checked(x)
         dtype = torch.promote_types(self.gamma.dtype, torch.float32)
         gamma, beta = self.gamma.to(dtype), self.beta.to(dtype)
         # One axis for the pixels: with two, PyTorch's backward pass on a CPU mixes up a
@@ -159,6 +153,17 @@ class BatchNorm(nn.Module):
             mean, var = self.running_mean.to(dtype), self.running_var.to(dtype)
             y = F.batch_norm(rows, mean, var, gamma, beta, eps=self.eps)
         return y.view(x.shape).to(x.dtype)
+
+    def _checked(self, x):
+        """Return `x`, of real numbers, if it has the shape that it should have."""
+        x = _real_tensor("BatchNorm.forward", "x", x)
+        if x.ndim < 2 or x.shape[self.axis] != self.n_features:
+            n = self.n_features
+            shape = f"(n, {n}, ...)" if self.axis == 1 else f"(n, ..., {n})"
+            raise ValueError(
+                f"BatchNorm.forward: `x` must have shape {shape}; got {tuple(x.shape)}."
+            )
+        return x
 
     def _train(self, x, gamma, beta):
         """Normalize by the batch, and move the running values."""
@@ -174,6 +179,11 @@ class BatchNorm(nn.Module):
             _enough("BatchNorm.forward", m, self.unbiased)
             y = _Normalize.apply(x, gamma, beta, mean, var, self.eps, m, group)
             seen = var * (m / (m - 1)) if self.unbiased else var
+        self._move(mean, seen)
+        return y
+
+    def _move(self, mean, var):
+        """Move the running values towards those of a batch."""
         self.n_batches.add_(1)
         dtype = self.running_mean.dtype
         if self.momentum is None:
@@ -181,8 +191,7 @@ class BatchNorm(nn.Module):
         else:
             share = 1 - self.momentum
         self.running_mean.lerp_(mean.to(dtype), share)
-        self.running_var.lerp_(seen.to(dtype), share)
-        return y
+        self.running_var.lerp_(var.to(dtype), share)
 
     def _group(self):
         """Return the processes whose parts make one batch, or None for this one."""
