@@ -235,6 +235,7 @@ def test_wilcoxon_is_that_of_the_published_example():
     found = wilcoxon(AUC, best=1)
     assert found.p[0] == pytest.approx(p, rel=0.01)  # of how zeros enter the variance
     assert found.p[0] < 0.05  # "We therefore reject the null-hypothesis"
+    assert found.ahead[0] == 1  # 93 is more than 12
 
 
 @pytest.mark.parametrize("n", [1, 4, 7, 9])
@@ -247,6 +248,9 @@ def test_wilcoxon_counts_all_signs(n):
         signs = np.array(list(itertools.product([-1, 1], repeat=n)))
         far = np.abs(signs @ size) >= abs(np.sign(difference) @ size)
         assert found.p[j] == pytest.approx(far.mean(), rel=1e-12)
+        assert found.ahead[j] == np.sign(np.sign(difference) @ size)
+        assert found.ahead[j] == -wilcoxon(scores, best=j).ahead[2]
+    assert found.ahead[2] == 0
 
 
 def test_wilcoxon_is_against_the_best_by_default():
@@ -269,6 +273,7 @@ def test_wilcoxon_follows_its_methods():
 
 def test_wilcoxon_of_methods_that_are_alike():
     found = wilcoxon(AUC[:, [1, 1, 1]], best=0)
+    assert not found.ahead.any()
     assert found.p.tolist() == found.adjusted.tolist() == [1, 1, 1]
 
 

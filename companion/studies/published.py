@@ -27,7 +27,7 @@ P_VALUES = {
 }
 #: Tables A12 and A13: average ranks among 24 methods on 75 tasks below 1000 rows.
 SMALL = {"svm": 9.3, "random_forest": 9.6, "selu": 9.6, "relu": 11.0}
-#: And on 46 tasks with 1000 rows or more.
+#: And on 46 tasks with more than 1000 rows.
 LARGE = {"selu": 5.8, "svm": 6.1, "random_forest": 6.6, "relu": 7.1}
 #: Section 3: how many layers the nets had that were chosen, on average; those of
 #: residual nets are blocks.

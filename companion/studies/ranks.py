@@ -46,6 +46,8 @@ class Comparison:
     ----------
     best : int
         The column of the one method.
+    ahead : ndarray of int, shape (n_methods,)
+        1 where the ranks speak for the method, -1 where for the other, 0 for neither.
     p : ndarray of float64, shape (n_methods,)
         Two-sided; 1 for the method itself.
     adjusted : ndarray of float64, shape (n_methods,)
@@ -53,6 +55,7 @@ class Comparison:
     """
 
     best: int
+    ahead: np.ndarray
     p: np.ndarray
     adjusted: np.ndarray
 
@@ -260,6 +263,8 @@ def wilcoxon(scores, best=None):
     >>> comparison = wilcoxon(scores)
     >>> comparison.best, comparison.p, comparison.adjusted
     (0, array([1.     , 0.03125, 1.     ]), array([1.    , 0.0625, 1.    ]))
+    >>> comparison.ahead
+    array([0, 1, 1])
     """
     from scipy import stats
 
@@ -274,10 +279,12 @@ def wilcoxon(scores, best=None):
         )
     others = np.delete(np.arange(k), best)
     lead = np.round(table[:, [best]] - table[:, others], _DECIMALS)
-    p, adjusted = np.ones(k), np.ones(k)
+    ahead, p, adjusted = np.zeros(k, int), np.ones(k), np.ones(k)
     p[others] = stats.wilcoxon(lead, zero_method="zsplit", axis=0).pvalue
     adjusted[others] = holm(p[others])
-    return Comparison(best, p, adjusted)
+    signed_ranks = np.sign(lead) * stats.rankdata(np.abs(lead), axis=0)
+    ahead[others] = np.sign(signed_ranks.sum(axis=0))
+    return Comparison(best, ahead, p, adjusted)
 
 
 def holm(p):
