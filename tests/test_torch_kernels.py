@@ -6,6 +6,7 @@ The others hold everywhere: they are about the way without kernels.
 """
 
 import importlib
+import sys
 
 import numpy as np
 import pytest
@@ -332,6 +333,64 @@ def test_operators_are_what_compilers_expect(device):
         torch.library.opcheck(operator, arguments)
 
 
+# A module of PyTorch's own does what this warning of its own is about.
+@pytest.mark.filterwarnings("ignore:<class 'torch.autograd.function.Function'>")
+@pytest.mark.parametrize("with_kernels", [True, False])
+@pytest.mark.parametrize("name", ["selu", "dropout", "bias", "norm", "layer"])
+def test_a_compiled_function_is_the_function(name, with_kernels, request):
+    device = request.getfixturevalue("device") if with_kernels else "cpu"
+    dtype = "float32" if with_kernels else "float64"
+    layers = {
+        "norm": kernels.BatchNormActivation(5, "elu"),
+        "layer": kernels.SELUAlphaDropout(0.2),
+    }
+    functions = {
+        "selu": kernels.selu,
+        "dropout": lambda z: kernels.selu_alpha_dropout(z, 0.2),
+        "bias": lambda z: kernels.bias_activation(z, z[0], "gelu"),
+    }
+    function = (
+        layers[name].to(device).to(getattr(torch, dtype))
+        if name in layers
+        else functions[name]
+    )
+    torch.compiler.reset()
+    compiled = torch.compile(function, backend="aot_eager", fullgraph=True)
+    z, upstream = (tensor(normal(30, 5, seed=i), dtype, device) for i in range(2))
+    results = []
+    for f in (function, compiled):
+        torch.manual_seed(0)
+        results.append(gradients(f, upstream, z))
+    for plain_one, compiled_one in zip(*results, strict=True):
+        assert torch.equal(plain_one, compiled_one)
+    if name in ("dropout", "layer"):
+        assert not torch.equal(compiled(z), compiled(z))  # each call has its own mask
+
+
+def test_a_compiled_function_takes_a_generator(device):
+    generator, z = torch.Generator(device), torch.ones(100, device=device)
+    compiled = torch.compile(
+        lambda z: kernels.selu_alpha_dropout(z, 0.5, generator=generator),
+        backend="aot_eager",
+    )
+    masks = [compiled(z) for seed in (1, 1, 2) if generator.manual_seed(seed)]
+    assert torch.equal(masks[0], masks[1])
+    assert not torch.equal(masks[0], masks[2])
+
+
+def test_the_same_bits_in_every_run(device):
+    x = tensor(normal(3000, 20), device=device)
+    upstream = tensor(normal(3000, 20, seed=1), device=device)
+    layer = kernels.BatchNormActivation(20, "gelu").to(device)
+    torch.use_deterministic_algorithms(True)
+    try:
+        runs = [gradients(layer, upstream, x) for _ in range(3)]
+    finally:
+        torch.use_deterministic_algorithms(False)
+    for run in runs[1:]:
+        assert all(map(torch.equal, run, runs[0]))
+
+
 def test_a_mask_is_not_stored(device):
     z = tensor(normal(1000), device=device).requires_grad_()
     saved = []
@@ -360,6 +419,24 @@ def test_float64_has_derivatives_of_any_order():
         assert torch.autograd.gradcheck(function, z)
         assert torch.autograd.gradgradcheck(function, z)
     assert not kernels.applies(z)
+
+
+def test_kernels_need_a_compiler_and_triton_before_tensorflow(monkeypatch):
+    usable = fused._triton.__wrapped__
+    pytest.importorskip("triton")
+    monkeypatch.setenv("CC", "/usr/bin/cc")
+    assert usable()
+    monkeypatch.setattr("triton.__version__", "3.3.1")
+    assert not usable()
+    monkeypatch.undo()
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("PATH", "")
+    assert not usable()
+    monkeypatch.setenv("CC", "/usr/bin/cc")
+    monkeypatch.setitem(sys.modules, "tensorflow", object())
+    assert usable()
+    monkeypatch.delitem(sys.modules, "triton")
+    assert not usable()
 
 
 def test_at_rate_0_and_out_of_training_it_is_selu():

@@ -10,8 +10,8 @@ imports it first, in silence.  A script that wants the lines imports TensorFlow
 before the package, with ``TF_CPP_MIN_LOG_LEVEL`` set.
 """
 
+import contextlib
 import importlib
-import importlib.util
 import os
 import sys
 
@@ -39,6 +39,6 @@ def _import_in_silence(name):
 if "tensorflow" not in sys.modules:
     # Triton comes with PyTorch's builds for NVIDIA GPUs, and is loaded when PyTorch
     # wants it.  After TensorFlow that would end the process, since both bring an LLVM.
-    if importlib.util.find_spec("triton") is not None:
+    with contextlib.suppress(ImportError):
         importlib.import_module("triton")
     _import_in_silence("tensorflow")

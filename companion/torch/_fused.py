@@ -11,6 +11,8 @@ An activation is a pair: its name, and up to two parameters p and q, as
 import functools
 import importlib.util
 import os
+import shutil
+import sys
 
 import torch
 from torch.library import custom_op
@@ -24,13 +26,24 @@ def applies(x):
     With ``TRITON_INTERPRET=1`` in the environment they run, slowly, on a CPU.
     """
     on_device = x.is_cuda or (x.device.type == "cpu" and _interpreted())
-    return on_device and x.dtype in DTYPES and _triton()
+    return on_device and x.dtype in DTYPES and _has_triton()
+
+
+@torch.compiler.assume_constant_result  # a compiler would look inside, cache or not
+def _has_triton():
+    return _triton()
 
 
 @functools.cache
 def _triton():
-    """Whether Triton is installed, 3.4 at least: older ones cannot compile these."""
-    if importlib.util.find_spec("triton") is None:
+    """Whether Triton is installed, 3.4 at least, and can be used.
+
+    It starts a C compiler.  Loaded after TensorFlow it would end the process, since
+    both bring an LLVM; :mod:`companion.tensorflow` loads it first.
+    """
+    late = "tensorflow" in sys.modules and "triton" not in sys.modules
+    compilers = os.environ.get("CC"), shutil.which("gcc"), shutil.which("clang")
+    if late or not any(compilers) or importlib.util.find_spec("triton") is None:
         return False
     import triton
 

@@ -9,8 +9,14 @@ again on the way back.
 Kernels, written in Triton, are chosen where the tensor is on an NVIDIA GPU, Triton is
 installed, and the dtype is float16, bfloat16 or float32; see :func:`applies`.  All
 arithmetic is float32.  Everywhere else the same steps run one after the other, by the
-other modules of :mod:`companion.torch`.  Values agree up to rounding.  They have no
-atomic additions: the same inputs and the same seed give the same bits.
+other modules of :mod:`companion.torch`.  Values agree up to rounding.
+
+The kernels are deterministic: they have no atomic additions, and the same inputs and
+the same seed give the same bits, with ``torch.use_deterministic_algorithms(True)`` and
+without.  ``torch.compile`` takes each of them as one step, and draws a new mask at each
+call; a generator of your own breaks its graph in two there.  In a CUDA graph a mask is
+new at each replay; a generator of your own has to be made known to the graph, by
+``torch.cuda.CUDAGraph.register_generator_state``.
 """
 
 import torch
