@@ -12,12 +12,12 @@ NBVAL := $(QUIET) $(BIN)/pytest --nbval --nbval-current-env -p no:cacheprovider 
 	-n 2 --dist loadscope
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint unit notebooks site execute record claims conventions portable \
-	bench clean
+.PHONY: help book test lint unit test-gpu notebooks site execute record claims \
+	conventions portable bench clean
 .DELETE_ON_ERROR:
 
 help:  ## list the commands
-	@awk -F ':.*## *' '/^[a-z]+:.*##/ {printf "%-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## *' '/^[a-z-]+:.*##/ {printf "%-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 book: $(READY)  ## render the book to _build/html
 	@# Sphinx would not warn again of a page that it has kept: forget what failed.
@@ -35,6 +35,10 @@ unit: book  ## run the tests of the package and of the rendered site, two files 
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile
 	@# Kernels for GPUs run on a CPU too, slowly, if Triton is told so before it starts.
 	OMP_NUM_THREADS=1 TRITON_INTERPRET=1 $(BIN)/pytest -q -n 2 tests/test_torch_kernels.py
+
+test-gpu: $(READY)  ## run what needs a GPU, and the kernels on it
+	$(BIN)/pytest -q -m gpu
+	$(BIN)/pytest -q tests/test_torch_kernels.py
 
 notebooks: $(READY)  ## run the notebooks and compare every output with the stored one
 	$(NBVAL) $(NOTEBOOKS)

@@ -62,27 +62,27 @@ class NumpyBackend(Backend):
 
 
 class TorchBackend(Backend):
-    """``companion.torch`` and autograd."""
+    """``companion.torch`` and autograd, on one device."""
 
     name = "torch"
     random = "generator"
     dtypes = ("float16", "bfloat16", "float32", "float64")
 
-    def __init__(self):
+    def __init__(self, device="cpu"):
         import torch
 
         import companion.torch.activations
 
-        self.framework = torch
+        self.framework, self.device = torch, device
         self.module = companion.torch.activations
         self.default_float = self.dtype(torch.empty(0))
 
     def tensor(self, values, dtype):
         values = self.framework.from_numpy(np.array(values))
-        return values.to(getattr(self.framework, dtype))
+        return values.to(self.device, getattr(self.framework, dtype))
 
     def array(self, tensor):
-        return tensor.detach().double().numpy()
+        return tensor.detach().double().cpu().numpy()
 
     def dtype(self, tensor):
         return str(tensor.dtype).removeprefix("torch.")
@@ -100,7 +100,7 @@ class TorchBackend(Backend):
         return self.framework.autograd.grad(function(z, alpha), alpha, upstream)[0]
 
     def source(self, seed):
-        return {"generator": self.framework.Generator().manual_seed(seed)}
+        return {"generator": self.framework.Generator(self.device).manual_seed(seed)}
 
     def refused(self):
         complex_number = self.framework.tensor([1j])
@@ -110,23 +110,24 @@ class TorchBackend(Backend):
 
 
 class TensorFlowBackend(Backend):
-    """``companion.tensorflow`` and ``tf.GradientTape``."""
+    """``companion.tensorflow`` and ``tf.GradientTape``, on one device."""
 
     name = "tensorflow"
     random = "seed"
     dtypes = ("float16", "bfloat16", "float32", "float64")
 
-    def __init__(self):
+    def __init__(self, device="CPU"):
         import companion.tensorflow.activations  # isort: skip  (first: in silence)
         import keras
         import tensorflow
 
-        self.framework = tensorflow
+        self.framework, self.device = tensorflow, device
         self.module = companion.tensorflow.activations
         self.default_float = keras.backend.floatx()
 
     def tensor(self, values, dtype):
-        return self.framework.cast(self.framework.constant(values), dtype)
+        with self.framework.device(self.device):
+            return self.framework.cast(self.framework.constant(values), dtype)
 
     def array(self, tensor):
         return self.framework.cast(tensor, "float64").numpy()
@@ -135,7 +136,7 @@ class TensorFlowBackend(Backend):
         return tensor.dtype.name
 
     def value_and_gradient(self, function, z, upstream, **arguments):
-        with self.framework.GradientTape() as tape:
+        with self.framework.device(self.device), self.framework.GradientTape() as tape:
             tape.watch(z)
             y = function(z, **arguments)
         if y.shape != z.shape or y.dtype != z.dtype:
@@ -159,17 +160,17 @@ class TensorFlowBackend(Backend):
         yield object(), f"must hold real numbers; got object, {cannot}"
 
 
-BACKENDS = {
-    "numpy": NumpyBackend,
-    "torch": TorchBackend,
-    "tensorflow": TensorFlowBackend,
-}
-
+KINDS = {"numpy": NumpyBackend, "torch": TorchBackend, "tensorflow": TensorFlowBackend}
 #: The frameworks that are compared with the reference.
 FRAMEWORKS = ["torch", "tensorflow"]
+ON_A_GPU = {"torch on a GPU": "cuda", "tensorflow on a GPU": "GPU:0"}
+#: The names of all backends; those on a GPU are for `make test-gpu`.
+BACKENDS = [*KINDS, *(pytest.param(name, marks=pytest.mark.gpu) for name in ON_A_GPU)]
 #: One dtype is not enough, and not every backend has all of them.
 CASES = [
-    (backend, dtype) for backend, kind in BACKENDS.items() for dtype in kind.dtypes
+    pytest.param(name, dtype, marks=[pytest.mark.gpu] if name in ON_A_GPU else [])
+    for name in (*KINDS, *ON_A_GPU)
+    for dtype in KINDS[name.split()[0]].dtypes
 ]
 #: What the frameworks call a function otherwise than the reference does.
 THEIRS = {"logistic": "sigmoid"}
@@ -177,9 +178,10 @@ THEIRS = {"logistic": "sigmoid"}
 
 @functools.cache
 def backend_named(name):
-    if name != "numpy":
-        pytest.importorskip(name)
-    return BACKENDS[name]()
+    kind = name.split()[0]
+    if kind != "numpy":
+        pytest.importorskip(kind)
+    return KINDS[kind](ON_A_GPU[name]) if name in ON_A_GPU else KINDS[kind]()
 
 
 def sum_to(terms, shape):

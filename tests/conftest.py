@@ -1,9 +1,16 @@
 """Fixtures that several files ask for by name."""
 
+import contextlib
+import importlib
 import shlex
 
 import numpy as np
 import pytest
+
+# Before any test loads TensorFlow: after it Triton would end the process, since both
+# bring an LLVM, and torch.compile loads it.
+with contextlib.suppress(ImportError):
+    importlib.import_module("triton")
 
 
 @pytest.fixture

@@ -76,11 +76,11 @@ class TorchLayers:
     changes = ("synchronized", True), ("process_group", None)
     call = "BatchNorm.forward"
 
-    def __init__(self, torch):
-        self.torch = torch
+    def __init__(self, backend):
+        self.torch, self.device = backend.framework, backend.device
 
     def make(self, kind, dtype, **settings):
-        layer = kind(N_FEATURES, **settings)
+        layer = kind(N_FEATURES, **settings).to(self.device)
         return layer.double() if dtype == "float64" else layer
 
     def get(self, layer, name):
@@ -112,13 +112,14 @@ class TensorFlowLayers:
     changes = ("n_features", None), ("axis", -1), ("synchronized", True)
     call = "BatchNorm.call"
 
-    def __init__(self, tensorflow):
-        self.tensorflow = tensorflow
+    def __init__(self, backend):
+        self.tensorflow, self.device = backend.framework, backend.device
 
     def make(self, kind, dtype, **settings):
         half = dtype in ("float16", "bfloat16")
         layer = kind(N_FEATURES, dtype=f"mixed_{dtype}" if half else dtype, **settings)
-        layer.build((None,) + (N_FEATURES,) * 3)
+        with self.tensorflow.device(self.device):
+            layer.build((None,) + (N_FEATURES,) * 3)
         return layer
 
     def get(self, layer, name):
@@ -132,7 +133,8 @@ class TensorFlowLayers:
 
     def run_back(self, layer, x, upstream, training):
         inputs = x, layer.gamma.value, layer.beta.value
-        with self.tensorflow.GradientTape() as tape:
+        scope = self.tensorflow.device(self.device)
+        with scope, self.tensorflow.GradientTape() as tape:
             tape.watch(x)
             y = layer(x, training=training)
         if y.shape != x.shape or y.dtype != x.dtype:
@@ -148,7 +150,7 @@ def layers_of(backend):
     if backend.name == "numpy":
         return NumpyLayers()
     kind = {"torch": TorchLayers, "tensorflow": TensorFlowLayers}[backend.name]
-    return kind(backend.framework)
+    return kind(backend)
 
 
 # --- the check ------------------------------------------------------------------------

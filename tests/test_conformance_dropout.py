@@ -189,8 +189,8 @@ WORDS = {
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("name", NAMES)
 def test_mask_is_refused(name, training, backend):
-    what, mend = WORDS[backend]
     backend = backend_named(backend)
+    what, mend = WORDS[backend.name]
     function = functools.partial(functions(backend.name)[name], training=training)
     x = backend.tensor(np.ones((2, 3)), "float32")
     for dtype in ("int64", "float32"):

@@ -405,6 +405,71 @@ def test_a_mask_is_not_stored(device):
     assert any(t.data_ptr() == z.data_ptr() for t in saved)
 
 
+# --- on a GPU alone -------------------------------------------------------------------
+@pytest.mark.gpu
+def test_a_replayed_graph_draws_new_masks():
+    generator = torch.Generator("cuda")
+    z = torch.ones(1000, device="cuda", requires_grad=True)
+    layers = [
+        kernels.SELUAlphaDropout(0.5),
+        kernels.SELUAlphaDropout(0.5, generator=generator),
+    ]
+
+    def step():
+        y = torch.stack([layer(z) for layer in layers])
+        return y, torch.autograd.grad(y.sum(), z)[0]
+
+    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()
+    graph.register_generator_state(generator)
+    with torch.cuda.stream(stream):
+        step()  # compiles the kernels, which a capture must not
+    torch.cuda.current_stream().wait_stream(stream)
+    with torch.cuda.graph(graph):
+        y, dz = step()
+    masks = []
+    for _ in range(2):
+        graph.replay()
+        kept = array(y) > 0
+        np.testing.assert_array_equal(array(dz) > 0, kept.any(axis=0))
+        masks.append(kept)
+    for one, other in zip(*masks, strict=True):
+        assert 0.4 < np.mean(one != other) < 0.6
+
+
+@pytest.mark.gpu
+def test_more_elements_than_32_bits_count():
+    n, rate = 2**31 + 5000, 0.5
+    z = torch.ones(n, device="cuda", dtype=torch.bfloat16, requires_grad=True)
+    y = kernels.selu_alpha_dropout(z, rate)
+    (dz,) = torch.autograd.grad(y, z, torch.ones_like(z))
+    for end in (slice(5000), slice(-5000, None)):
+        assert torch.equal(y[end] > 0, dz[end] != 0)
+        assert 0.45 < (y[end] > 0).float().mean() < 0.55
+    assert not torch.equal(y[:5000], y[-5000:])
+
+
+@pytest.mark.gpu
+def test_more_elements_in_columns_than_32_bits_count():
+    x = torch.randn(2**21 + 3, 2**10, device="cuda", dtype=torch.bfloat16)
+    layer = kernels.BatchNormActivation(2**10, "relu").cuda()
+    y, end = layer(x), slice(-100, None)
+    mean = x.mean(0, dtype=torch.float32)
+    var = sum(((part - mean) ** 2).sum(0) for part in x.split(2**16)) / len(x)
+    expected = ((x[end] - mean) * (var + layer.eps).rsqrt()).relu()
+    close(array(y[end]), array(expected), 2 * EPS["bfloat16"], 1e-3, "last rows")
+
+
+@pytest.mark.gpu
+def test_nothing_but_the_output_takes_memory():
+    z = torch.ones(2**24, device="cuda", requires_grad=True)
+    kernels.selu_alpha_dropout(z, 0.1)
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    y = kernels.selu_alpha_dropout(z, 0.1)
+    assert torch.cuda.max_memory_allocated() - before < 1.01 * y.nbytes
+
+
 # --- without kernels ------------------------------------------------------------------
 def test_float64_has_derivatives_of_any_order():
     z = tensor(normal(3, 4), "float64").requires_grad_()
@@ -422,21 +487,20 @@ def test_float64_has_derivatives_of_any_order():
 
 
 def test_kernels_need_a_compiler_and_triton_before_tensorflow(monkeypatch):
-    usable = fused._triton.__wrapped__
     pytest.importorskip("triton")
     monkeypatch.setenv("CC", "/usr/bin/cc")
-    assert usable()
+    assert fused._usable()
     monkeypatch.setattr("triton.__version__", "3.3.1")
-    assert not usable()
+    assert not fused._usable()
     monkeypatch.undo()
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("PATH", "")
-    assert not usable()
+    assert not fused._usable()
     monkeypatch.setenv("CC", "/usr/bin/cc")
     monkeypatch.setitem(sys.modules, "tensorflow", object())
-    assert usable()
+    assert fused._usable()
     monkeypatch.delitem(sys.modules, "triton")
-    assert not usable()
+    assert not fused._usable()
 
 
 def test_at_rate_0_and_out_of_training_it_is_selu():

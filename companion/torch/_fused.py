@@ -8,7 +8,6 @@ An activation is a pair: its name, and up to two parameters p and q, as
 :mod:`companion.torch._triton_activations` has them.
 """
 
-import functools
 import importlib.util
 import os
 import shutil
@@ -20,26 +19,10 @@ from torch.library import custom_op
 DTYPES = torch.float16, torch.bfloat16, torch.float32
 
 
-def applies(x):
-    """Whether there are kernels for a tensor: on an NVIDIA GPU, up to float32.
+def _usable():
+    """Whether Triton can be used: 3.4 at least, and a C compiler, which it starts.
 
-    With ``TRITON_INTERPRET=1`` in the environment they run, slowly, on a CPU.
-    """
-    on_device = x.is_cuda or (x.device.type == "cpu" and _interpreted())
-    return on_device and x.dtype in DTYPES and _has_triton()
-
-
-@torch.compiler.assume_constant_result  # a compiler would look inside, cache or not
-def _has_triton():
-    return _triton()
-
-
-@functools.cache
-def _triton():
-    """Whether Triton is installed, 3.4 at least, and can be used.
-
-    It starts a C compiler.  Loaded after TensorFlow it would end the process, since
-    both bring an LLVM; :mod:`companion.tensorflow` loads it first.
+    Loaded after TensorFlow it would end the process, since both bring an LLVM.
     """
     late = "tensorflow" in sys.modules and "triton" not in sys.modules
     compilers = os.environ.get("CC"), shutil.which("gcc"), shutil.which("clang")
@@ -50,8 +33,18 @@ def _triton():
     return tuple(int(part) for part in triton.__version__.split(".")[:2]) >= (3, 4)
 
 
-def _interpreted():
-    return os.environ.get("TRITON_INTERPRET") == "1"
+_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+# Found out here and not at the first call, when TensorFlow may be there.
+_USABLE = (torch.version.cuda is not None or _INTERPRETED) and _usable()
+
+
+def applies(x):
+    """Whether there are kernels for a tensor: on an NVIDIA GPU, up to float32.
+
+    With ``TRITON_INTERPRET=1`` in the environment they run, slowly, on a CPU.
+    """
+    on_device = x.is_cuda or (x.device.type == "cpu" and _INTERPRETED)
+    return on_device and x.dtype in DTYPES and _USABLE
 
 
 # --- an activation and dropout --------------------------------------------------------
