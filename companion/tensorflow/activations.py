@@ -80,7 +80,8 @@ def softsign(z):
 
     Arguments, result and errors are those of :func:`logistic`; odd, with a
     continuous first derivative and a second one that jumps at 0.  At infinity
-    ``tf.nn.softsign`` returns nan; here its argument is made finite first.
+    ``tf.nn.softsign`` returns nan; here its argument is made finite first.  For a
+    bfloat16 tensor it has no kernel on a GPU: that is computed in float32.
 
     Examples
     --------
@@ -88,7 +89,9 @@ def softsign(z):
     array([-1.  ,  0.  ,  0.75], dtype=float32)
     """
     z = _real_tensor("softsign", "z", z)
-    return tf.nn.softsign(tf.clip_by_value(z, z.dtype.min, z.dtype.max))
+    finite = tf.clip_by_value(z, z.dtype.min, z.dtype.max)
+    wide = tf.float32 if z.dtype == tf.bfloat16 else z.dtype
+    return tf.cast(tf.nn.softsign(tf.cast(finite, wide)), z.dtype)
 
 
 def relu(z):

@@ -196,13 +196,24 @@ class BatchNorm(keras.layers.Layer):
         shape[self.axis] = -1
         return tf.reshape(vector, shape)
 
+    def _check_size(self, m):
+        """Require enough values for each feature when the graph runs."""
+        least = 2 if self.unbiased else 1
+        return tf.debugging.assert_greater_equal(
+            m,
+            tf.cast(least, m.dtype),
+            f"BatchNorm.call: `x` must hold at least {least} values for each feature "
+            "in training.",
+        )
+
     def _centered_and_variance(self, x):
         """Return `x` minus its mean, and its variance; move the running values."""
         axes = [*range(len(x.shape))]
         del axes[self.axis]
         replicas = _replicas() if self.synchronized else None
         sizes = [x.shape[i] for i in axes]
-        if replicas is None and None not in sizes:
+        known = replicas is None and None not in sizes
+        if known:
             _enough("BatchNorm.call", math.prod(sizes), self.unbiased)
 
         def over_all(*sums):
@@ -212,14 +223,8 @@ class BatchNorm(keras.layers.Layer):
         total = tf.reduce_sum(x, axes)
         size = tf.cast(tf.size(x) // total.shape[0], x.dtype)
         total, m = over_all(total, tf.fill(total.shape, size))
-        least = 2 if self.unbiased else 1
-        check = tf.debugging.assert_greater_equal(
-            m,
-            tf.cast(least, m.dtype),
-            f"BatchNorm.call: `x` must hold at least {least} values for each feature "
-            "in training.",
-        )
-        with tf.control_dependencies([check]):  # nothing moves before
+        checks = [] if known else [self._check_size(m)]
+        with tf.control_dependencies(checks):  # nothing moves before
             self.n_batches.assign_add(1)
             m = tf.identity(m)
         # Moments about any constant give the same mean and variance.  About the mean
