@@ -32,6 +32,13 @@ REQUIRED = {"prelu": {"alpha": 0.25}, "rrelu": {"training": False}}
 NAMES = [*ACTIVATIONS, *REQUIRED]
 BOTH = [*NAMES, *(f"{name}_grad" for name in NAMES)]
 
+#: Those that need no random numbers, with an approximation.
+FORMS = [
+    *((name, {}) for name in ACTIVATIONS),
+    ("gelu", {"approximate": True}),
+    ("rrelu", {"training": False}),
+]
+
 #: Distance from 1 to the next number, and the smallest normal number.
 EPS = {"float16": 2**-10, "bfloat16": 2**-7, "float32": 2**-23, "float64": 2**-52}
 TINY = {"float16": 2**-14, "bfloat16": 2**-126, "float32": 2**-126, "float64": 2**-1022}
@@ -237,6 +244,22 @@ def close(actual, expected, relative, absolute, message):
         not wrong.any(),
         f"{message}: {actual[wrong][:4]} where {expected[wrong][:4]} was expected",
     )
+
+
+def require_alike(backend, name, z, mine, other, absolutely=0.0, dtype="float32"):
+    """Compare two pairs of value and gradient, as if the other one were exact."""
+    for part, tolerance, a, b in zip(
+        ("value", "gradient"),
+        (value_tolerance, gradient_tolerance),
+        mine,
+        other,
+        strict=True,
+    ):
+        relative, absolute = tolerance(name, z, dtype)
+        absolute = absolute + absolutely
+        close(
+            backend.array(a), backend.array(b), relative, absolute, f"{part} of {name}"
+        )
 
 
 def require(holds, message):

@@ -13,6 +13,7 @@ from helpers import (
     ACTIVATIONS,
     BOTH,
     EPS,
+    FORMS,
     NAMES,
     POINTS,
     REQUIRED,
@@ -23,6 +24,7 @@ from helpers import (
     close,
     gradient_tolerance,
     public,
+    require_alike,
     value_tolerance,
 )
 from hypothesis import given, settings
@@ -185,11 +187,6 @@ def test_torch_rrelu_follows_the_global_generator():
 # --- the frameworks' own functions ----------------------------------------------------
 #: Where they are defined alike: finite, and not at a kink.
 FINITE = POINTS[np.isfinite(POINTS) & (POINTS != 0)]
-FORMS = [
-    *((name, {}) for name in ACTIVATIONS),
-    ("gelu", {"approximate": True}),
-    ("rrelu", {"training": False}),
-]
 
 
 def compare_with_framework(backend, ours, theirs, **arguments):
@@ -203,20 +200,6 @@ def compare_with_framework(backend, ours, theirs, **arguments):
     mine = backend.value_and_gradient(ours, z, one, **arguments)
     other = backend.value_and_gradient(theirs, z, one)
     require_alike(backend, ours.__name__, FINITE, mine, other, 4 * EPS["float32"])
-
-
-def require_alike(backend, name, z, mine, other, absolutely=0.0):
-    """Compare two pairs of value and gradient in float32."""
-    for part, tolerance, a, b in zip(
-        ("value", "gradient"),
-        (value_tolerance, gradient_tolerance),
-        mine,
-        other,
-        strict=True,
-    ):
-        relative, absolute = tolerance(name, z, "float32")
-        absolute = absolute + absolutely
-        close(backend.array(a), backend.array(b), relative, absolute, part)
 
 
 @pytest.mark.parametrize(("name", "arguments"), FORMS)
@@ -245,18 +228,6 @@ def test_tensorflow_and_keras_are_alike(library, name, arguments):
         slope = {"tf.nn": "alpha"}.get(library, "negative_slope")
         theirs = partial(theirs, **{slope: 0.01})
     compare_with_framework(backend, backend.function(name), theirs, **arguments)
-
-
-@pytest.mark.parametrize(("name", "arguments"), FORMS)
-def test_tf_function_gives_the_same(name, arguments):
-    # Not to the last bit: a graph may be simplified.
-    backend = backend_named("tensorflow")
-    f = partial(backend.function(name), **arguments)
-    z = backend.tensor(POINTS, "float32")
-    one = backend.tensor(np.ones_like(POINTS), "float32")
-    graph = backend.framework.function(f, autograph=False)
-    eager, traced = (backend.value_and_gradient(g, z, one) for g in (f, graph))
-    require_alike(backend, name, POINTS, eager, traced)
 
 
 def test_tf_function_takes_slopes_for_a_batch_of_any_size():

@@ -159,33 +159,6 @@ def test_torch_compiles_without_a_break():
 
 
 # --- TensorFlow -----------------------------------------------------------------------
-@pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("name", NAMES)
-def test_tf_function_gives_the_same(name, compiled):
-    backend = backend_named("tensorflow")
-    tf, f = backend.framework, ours(backend, name)
-    mask = MASKS["one for each element"]
-    graph = tf.function(f, autograph=False, jit_compile=compiled)
-    x, one = (backend.tensor(v, "float32") for v in (X, np.ones_like(X)))
-    value, a, b = constants(name, 0.3, {})
-    size = np.where(mask, a * np.abs(X), 0) + abs(a * value) + abs(b)
-    for source in ({"mask": tf.constant(mask)}, {"seed": tf.constant(1)}):
-        y, gradient = (
-            backend.array(part)
-            for part in backend.value_and_gradient(graph, x, one, rate=0.3, **source)
-        )
-        if "mask" in source:
-            expected = backend.array(f(x, 0.3, **source))
-            tolerance = 4 * EPS["float32"] * size  # a graph may be simplified
-            close(y, expected, 0.0, tolerance, name)
-            np.testing.assert_array_equal(gradient != 0, mask)
-        else:
-            dropped = gradient == 0
-            assert 0 < dropped.sum() < X.size
-            assert np.isfinite(y[dropped]).all()
-            assert len(np.unique(y[dropped])) == 1
-
-
 def test_tf_function_takes_a_mask_for_a_batch_of_any_size():
     backend = backend_named("tensorflow")
     tf = backend.framework

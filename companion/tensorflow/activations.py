@@ -6,7 +6,7 @@ stay what they are, integers become ``keras.backend.floatx()``, complex numbers 
 strings raise ``TypeError``.  At infinity each function returns its limit, and nan
 stays nan.  The derivative is that of ``tf.GradientTape``; at a kink it is the one
 from the left :math:`(z \le 0)`, where TensorFlow sees subnormal numbers too.  All
-of them work inside ``tf.function``.
+of them work inside ``tf.function``, compiled by XLA too.
 
 Where TensorFlow's own kernel does exactly this, it is called; see
 :mod:`companion.activations` for the functions themselves.  The classes at the end are
@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from companion import _checks
 from companion.activations import SELU_ALPHA, SELU_SCALE
-from companion.tensorflow.initializers import _register, _seed_pair
+from companion.tensorflow.initializers import _register, _seed_pair, _uniform
 
 
 def logistic(z):
@@ -213,9 +213,10 @@ def rrelu(z, lower=1 / 8, upper=1 / 3, *, training, seed=None):
     training : bool
         In training each element has a slope of its own; otherwise all have the mean,
         ``(lower + upper) / 2``.
-    seed : int or pair of int
-        Needed in training.  The same seed draws the same slopes: pass another one at
-        each call.
+    seed : int or pair of int, or a tensor of one or two
+        Needed in training.  The same seed draws the same slopes, in a ``tf.function``
+        and compiled by XLA too: pass another one at each call, and as a tensor into a
+        ``tf.function``, which traces anew for each new int.
 
     Returns
     -------
@@ -253,7 +254,7 @@ def rrelu(z, lower=1 / 8, upper=1 / 3, *, training, seed=None):
         )
     seed = _seed_pair("rrelu", seed)
     dtype = tf.float64 if z.dtype == tf.float64 else tf.float32
-    slopes = tf.random.stateless_uniform(tf.shape(z), seed, lower, upper, dtype)
+    slopes = _uniform(tf.shape(z), seed, lower, upper, dtype)
     return _leak(z, tf.cast(slopes, z.dtype))
 
 

@@ -14,7 +14,7 @@ from companion import _checks
 from companion.activations import SELU_ALPHA, SELU_SCALE
 from companion.dropout import _dropped_value, _point, _rate, alpha_dropout_affine
 from companion.tensorflow.activations import _Activation, _real_tensor
-from companion.tensorflow.initializers import _register, _seed_pair
+from companion.tensorflow.initializers import _bits, _register, _seed_pair
 
 
 def dropout(x, rate, *, seed=None, training=True, mask=None):
@@ -28,9 +28,11 @@ def dropout(x, rate, *, seed=None, training=True, mask=None):
     x : tf.Tensor or array_like of real numbers, any shape
     rate : float in [0, 1)
         The probability of dropping a unit.
-    seed : int or pair of int
+    seed : int or pair of int, or a tensor of one or two
         Needed in training, unless there is a mask or the rate is 0.  The same seed
-        drops the same units: pass another one at each call.
+        drops the same units, in a ``tf.function`` and compiled by XLA too: pass another
+        one at each call, and as a tensor into a ``tf.function``, which traces anew for
+        each new int.
     training : bool
         Otherwise, and at rate 0, `x` comes back as it is.
     mask : tf.Tensor or array_like of bool that broadcasts to the shape of `x`, optional
@@ -157,8 +159,7 @@ def _draw(function, x, rate, seed):
             "got None. Pass seed=step, another one at each call."
         )
     seed = _seed_pair(function, seed)
-    dtype = tf.float64 if x.dtype == tf.float64 else tf.float32
-    return tf.random.stateless_uniform(tf.shape(x), seed, dtype=dtype) >= rate
+    return _bits(tf.shape(x), seed, tf.uint32) >= int(rate * 2**32)
 
 
 # --- as Keras layers ------------------------------------------------------------------

@@ -5,9 +5,10 @@ NumPy and Keras: ``(fan_in, fan_out)``, with a convolution's receptive field in
 front, ``(height, width, channels_in, channels_out)``.  Each fan counts the field's
 size times the channels.
 
-The random operations are TensorFlow's stateless ones: the same `seed` and `shape`
-give the same weights.  float16 and bfloat16 weights are drawn in float32 and then
-rounded.
+The random operations are stateless ones: the same `seed` and `shape` give the same
+weights in every run, eagerly and in a ``tf.function``; compiled by XLA, which rounds
+random bits in its own way, the same uniform weights, but other normal and orthogonal
+ones.  float16 and bfloat16 weights are drawn in float32 and then rounded.
 
 The classes at the end are the same functions for Keras: ``keras.layers.Dense(100,
 kernel_initializer=HeNormal(seed=1))``.
@@ -42,7 +43,8 @@ def variance_scaling(
         The truncated normal is cut at two standard deviations and widened so that
         its variance is still ``scale / fan``; the uniform has the limit
         :math:`\sqrt{3\,\text{scale}/n}`.
-    seed : int or pair of int
+    seed : int or pair of int, or a tensor of one or two
+        Inside ``tf.function`` each new int is traced anew; a tensor is not.
     dtype : floating-point dtype, optional
         By default ``keras.backend.floatx()``.
 
@@ -68,12 +70,14 @@ def variance_scaling(
     std = math.sqrt(scale / fan(shape, mode))
     if distribution == "uniform":
         limit = math.sqrt(3) * std
-        w = tf.random.stateless_uniform(shape, seed, -limit, limit, drawn)
+        w = _uniform(shape, seed, -limit, limit, drawn)
     elif distribution == "normal":
-        w = tf.random.stateless_normal(shape, seed, 0.0, std, drawn)
+        w = std * tf.random.stateless_normal(shape, seed, dtype=drawn, alg=_algorithm())
     else:
         std = std / TRUNCATED_STD
-        w = tf.random.stateless_truncated_normal(shape, seed, 0.0, std, drawn)
+        w = std * tf.random.stateless_truncated_normal(
+            shape, seed, dtype=drawn, alg=_algorithm()
+        )
     return tf.cast(w, dtype)
 
 
@@ -106,7 +110,32 @@ def _seed_pair(function, seed):
             f"{function}: `seed` must be an integer or a pair of integers; got "
             f"{seed!r}."
         )
+    if pair.dtype not in (tf.int32, tf.int64):  # the only ones that can be a seed
+        pair = tf.cast(pair, tf.int64)
     return tf.stack([tf.zeros_like(pair), pair]) if pair.shape == () else pair
+
+
+def _algorithm():
+    """Name the generator of random numbers, Philox, where XLA may compile the call.
+
+    TensorFlow selects it anyway, and eagerly does so sooner than it reads the name.
+    But then XLA takes ten times as long or more on a CPU, and leaves out the upper
+    halves of a seed of 64 bits.
+    """
+    return "auto_select" if tf.executing_eagerly() else "philox"
+
+
+def _bits(shape, seed, dtype):
+    """Draw unsigned integers, evenly among all of a dtype: XLA draws the same."""
+    return tf.random.stateless_uniform(shape, seed, None, None, dtype, alg=_algorithm())
+
+
+def _uniform(shape, seed, lower, upper, dtype):
+    """Draw float32 or float64 numbers between two; TensorFlow's differ under XLA."""
+    integers, digits = (tf.uint64, 53) if dtype == tf.float64 else (tf.uint32, 24)
+    bits = _bits(shape, seed, integers)
+    rest = tf.bitwise.right_shift(bits, tf.cast(8 * integers.size - digits, integers))
+    return lower + (upper - lower) * 2.0**-digits * tf.cast(rest, dtype)
 
 
 def glorot_uniform(shape, *, seed, dtype=None):
@@ -234,7 +263,7 @@ def orthogonal(shape, *, gain=1.0, seed, dtype=None):
         count as inputs.
     gain : float, above 0
         :math:`g`; the variance of an entry is :math:`g^2` over the larger side.
-    seed : int or pair of int
+    seed : int or pair of int, or a tensor of one or two
     dtype : floating-point dtype, optional
         By default ``keras.backend.floatx()``.
 
@@ -264,7 +293,8 @@ def orthogonal(shape, *, gain=1.0, seed, dtype=None):
     dtype, drawn = _dtypes("orthogonal", dtype)
     rows, columns = math.prod(shape[:-1]), shape[-1]
     tall = max(rows, columns), min(rows, columns)
-    q, r = tf.linalg.qr(tf.random.stateless_normal(tall, seed, dtype=drawn))
+    normal = tf.random.stateless_normal(tall, seed, dtype=drawn, alg=_algorithm())
+    q, r = tf.linalg.qr(normal)
     q = gain * tf.where(tf.linalg.diag_part(r) < 0, -q, q)
     w = q if rows >= columns else tf.transpose(q)
     return tf.cast(tf.reshape(w, shape), dtype)
