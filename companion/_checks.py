@@ -33,7 +33,7 @@ def finite(function, name, value, *, minimum=-math.inf, above=-math.inf):
         value = float(value)
     except OverflowError:  # an integer beyond the largest float
         value = math.inf if value > 0 else -math.inf
-    if not math.isfinite(value) or value < minimum or value <= above:
+    if not (minimum <= value < math.inf and value > above):  # nan is neither
         bound = f" of at least {minimum:g}" if minimum > -math.inf else ""
         bound = f" above {above:g}" if above > -math.inf else bound
         raise ValueError(

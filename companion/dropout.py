@@ -220,7 +220,8 @@ def alpha_dropout_affine(
     point = _point("alpha_dropout_affine", alpha, scale, mean, var)
     mean, var, q = point["mean"], point["var"], 1 - rate
     dropped = _dropped_value(point)
-    a = math.sqrt(var / (q * var + q * rate * (dropped - mean) ** 2))
+    below = dropped - mean
+    a = math.sqrt(var / (q * var + q * rate * (below * below)))
     return a, mean - a * (q * mean + rate * dropped)
 
 

@@ -182,15 +182,26 @@ def _levels(rate):
 
 def _draw(x, kept, generator):
     """Return -1 for each element of `x` that is kept, else 0."""
-    size = (-(-x.numel() // 4),)
-    words = torch.randint(*_WORDS, size, generator=generator, device=x.device)
+    words = _words(-(-x.numel() // 4), x, generator)
     numbers = words.view(torch.int16)[: x.numel()].view(x.shape)
+    if torch.compiler.is_compiling():  # which does that in place, and where it may
+        return -(numbers < kept - _LEVELS // 2).to(torch.int16)
     return numbers.lt_(kept - _LEVELS // 2).neg_()
 
 
 def _seed(x, generator):
-    """Return an integer that a mask is made of: it stays on the device of `x`."""
-    return torch.randint(*_WORDS, (1,), generator=generator, device=x.device)
+    """Return an integer that a mask is made of."""
+    return _words(1, x, generator)
+
+
+def _words(n, x, generator):
+    """Draw integers of 64 bits on the device of `x`.
+
+    Where ``torch.randint`` is given a generator, be it None, it takes no size that a
+    compiler has left open.
+    """
+    source = {} if generator is None else {"generator": generator}
+    return torch.randint(*_WORDS, (n,), device=x.device, **source)
 
 
 def _arguments(function, x, rate, generator, training, mask):
