@@ -152,6 +152,33 @@ def test_torch_slopes_that_do_not_fit_are_refused():
             backend.module.PReLU(n)
 
 
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (2, 0), (), (2, 3, 4)])
+def test_torch_each_element_may_have_its_slope(shape):
+    functions = pytest.importorskip("companion.torch.activations")
+    import torch
+
+    z = -torch.rand(shape)
+    slopes = torch.rand(shape) + 1
+    assert torch.equal(functions.prelu(z, slopes), slopes * z)
+    assert functions.rrelu(z, training=True).shape == z.shape
+
+
+@pytest.mark.parametrize("name", ["softsign", "silu", "gelu", "mish", "prelu"])
+def test_torch_function_has_second_derivatives(name):
+    functions = pytest.importorskip("companion.torch.activations")
+    import torch
+
+    more = [torch.tensor([0.25, 0.5, 2.0, 3.0])] if name == "prelu" else []
+
+    def function(z):
+        return getattr(functions, name)(z, *more)
+
+    z = torch.tensor(Z)[:, :3].repeat(1, 2)[:, :4].add(0.1).requires_grad_()
+    assert torch.autograd.gradgradcheck(function, z)
+    rows = torch.func.vmap(torch.func.grad(lambda row: function(row).sum()))(z)
+    torch.testing.assert_close(rows, *torch.autograd.grad(function(z).sum(), z))
+
+
 def test_torch_module_says_what_it_is():
     module = backend_named("torch").module
     assert repr(module.SELU(1.5, 1.25)) == "SELU(alpha=1.5, scale=1.25)"

@@ -12,6 +12,7 @@ Where PyTorch's own kernel does exactly this, it is called; see
 the same functions as modules.
 """
 
+import functools
 import math
 
 import torch
@@ -78,17 +79,14 @@ def softsign(z):
 
     Arguments, result and errors are those of :func:`logistic`; odd, with a
     continuous first derivative and a second one that jumps at 0.  At infinity
-    :func:`torch.nn.functional.softsign` returns nan; here its argument is made
-    finite first.
+    :func:`torch.nn.functional.softsign` returns nan.
 
     Examples
     --------
     >>> softsign(torch.tensor([-torch.inf, 0.0, 3.0]))
     tensor([-1.0000,  0.0000,  0.7500])
     """
-    z = _real_tensor("softsign", "z", z)
-    finite = torch.nan_to_num(z, nan=math.nan)  # infinity becomes the largest number
-    return finite / (1 + finite.abs())
+    return _Softsign.apply(_real_tensor("softsign", "z", z))
 
 
 def relu(z):
@@ -191,7 +189,10 @@ def prelu(z, alpha):
         return _leak(z, _checks.finite("prelu", "alpha", alpha))
     alpha = _real_tensor("prelu", "alpha", alpha)
     _checks.broadcasts("prelu", "alpha", alpha.shape, z.shape)
-    return _leak(z, alpha.to(z.dtype))
+    alpha = alpha.to(z.dtype)
+    # Only on a CPU does nothing have to wait for the answer.
+    with_zero = alpha.device.type != "cpu" or not alpha.all()
+    return _leak(z, alpha, with_zero)
 
 
 def rrelu(z, lower=1 / 8, upper=1 / 3, *, training, generator=None):
@@ -247,7 +248,7 @@ def rrelu(z, lower=1 / 8, upper=1 / 3, *, training, generator=None):
         return _leak(z, (lower + upper) / 2)
     slopes = torch.empty_like(z, dtype=torch.promote_types(z.dtype, torch.float32))
     slopes.uniform_(lower, upper, generator=generator)
-    return _leak(z, slopes.to(z.dtype))
+    return _leak(z, slopes.to(z.dtype), with_zero=lower <= 0 <= upper)
 
 
 def elu(z, alpha=1.0):
@@ -396,14 +397,14 @@ def silu(z):
     Arguments, result and errors are those of :func:`logistic`; smooth, 0 at 0 and at
     minus infinity, with a minimum of about -0.28 near -1.28.
     :func:`torch.nn.functional.silu`, which returns nan at minus infinity, and whose
-    derivative is nan at both.
+    derivative is nan at both; the pass over `z` that makes it finite takes as long.
 
     Examples
     --------
     >>> silu(torch.tensor([-torch.inf, 0.0, torch.inf]))
-    tensor([0., 0., inf])
+    tensor([-0., 0., inf])
     """
-    return _gated(F.silu, _real_tensor("silu", "z", z))
+    return _Gated.apply(_real_tensor("silu", "z", z), "silu", {})
 
 
 def gelu(z, approximate=False):
@@ -434,9 +435,10 @@ def gelu(z, approximate=False):
 
     Notes
     -----
-    :func:`torch.nn.functional.gelu`, but with a limit instead of nan at infinity.  It
-    computes both forms as they stand here: for negative z the sum cancels, and the
-    error is about eps times z, not eps times the result.
+    :func:`torch.nn.functional.gelu`, but with a limit instead of nan at infinity, which
+    takes passes over `z` that make it finite and put the limit back.  It computes both
+    forms as they stand here: for negative z the sum cancels, and the error is about eps
+    times z, not eps times the result.
 
     Examples
     --------
@@ -446,8 +448,7 @@ def gelu(z, approximate=False):
     tensor([-0.1588,  0.0000,  0.8412])
     """
     form = "tanh" if _checks.boolean("gelu", "approximate", approximate) else "none"
-    z = _real_tensor("gelu", "z", z)
-    return _gated(lambda x: F.gelu(x, approximate=form), z)
+    return _Gated.apply(_real_tensor("gelu", "z", z), "gelu", {"approximate": form})
 
 
 def mish(z):
@@ -463,32 +464,91 @@ def mish(z):
     Examples
     --------
     >>> mish(torch.tensor([-torch.inf, 0.0, torch.inf]))
-    tensor([0., 0., inf])
+    tensor([-0., 0., inf])
     """
-    return _gated(F.mish, _real_tensor("mish", "z", z))
+    return _Gated.apply(_real_tensor("mish", "z", z), "mish", {})
 
 
-def _leak(z, slopes):
+def _leak(z, slopes, with_zero=False):
     """Multiply what is not positive by a number or by a tensor of slopes.
 
-    A slope of 0 stops infinity too: its product would be nan.  The product sees no
-    positive number, since infinity would make the derivative of its slope nan.
+    A slope of 0, which there may be `with_zero`, stops infinity too: its product would
+    be nan.  The product then sees no positive number, since infinity would make the
+    derivative of its slope nan.
     """
     if isinstance(slopes, float):
         return F.leaky_relu(z, slopes) if slopes else F.relu(z)
+    if not with_zero:
+        return _prelu(z, slopes)
     positive = z > 0
     stopped = positive | (z.isinf() & (slopes == 0))
     return torch.where(positive, z, slopes * z.masked_fill(stopped, 0))
 
 
-def _gated(function, z):
+def _prelu(z, slopes):
+    """Call PyTorch's own, which takes one slope, or one for each place on axis 1."""
+    if slopes.numel() == 1:
+        return F.prelu(z, slopes.view(1))
+    shape = (1,) * (z.ndim - slopes.ndim) + slopes.shape
+    axes = [axis for axis, size in enumerate(shape) if size != 1]
+    if len(axes) == 1:
+        (axis,) = axes
+        rows = z.unsqueeze(0).movedim(axis + 1, 1)
+        return F.prelu(rows, slopes.flatten()).movedim(1, axis + 1).squeeze(0)
+    y = F.prelu(z.reshape(1, -1), slopes.expand(z.shape).flatten())
+    return y.view(z.shape)
+
+
+class _Softsign(torch.autograd.Function):
+    """Compute softsign of infinity too, and keep nothing but the argument."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(z):
+        finite = z.nan_to_num(nan=math.nan)  # infinity becomes the largest number
+        return finite.div_(finite.abs().add_(1))
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx, dy):
+        (z,) = ctx.saved_tensors
+        divisor = z.abs().add_(1)
+        return (dy / divisor).div_(divisor)  # whose square may be too large
+
+
+class _Gated(torch.autograd.Function):
     """Compute z times a gate that opens from 0 to 1: far out it is ReLU.
 
     Beyond 1000 every gate is 0 or 1, in float64 too, and infinity times 0 would be
-    nan, in the value or in the derivative.
+    nan, in the value or in the derivative: what PyTorch's own kernels see is finite.
     """
-    far = z.abs() > 1000
-    return torch.where(far, F.relu(z), function(z.masked_fill(far, 0)))
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(z, name, form):
+        doubles = form.get("approximate") == "none"  # z, on a CPU: infinity from half
+        y = getattr(F, name)(z.clamp(-1000, 1000 if doubles else None), **form)
+        return torch.maximum(y, F.threshold(z, 1000, -1)) if doubles else y
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        z, ctx.name, ctx.form = inputs
+        ctx.save_for_backward(z)
+
+    @staticmethod
+    def backward(ctx, dy):
+        z = ctx.saved_tensors[0].clamp(-1000, 1000)
+        if torch.is_grad_enabled():  # for a second derivative, which the kernel has not
+            function = functools.partial(getattr(F, ctx.name), **ctx.form)
+            (dz,) = torch.func.vjp(function, z)[1](dy)
+        else:
+            dz = getattr(torch.ops.aten, f"{ctx.name}_backward")(dy, z, **ctx.form)
+        return dz, None, None
 
 
 def _real_tensor(function, name, value):

@@ -69,7 +69,7 @@ def variance_scaling_(
     std = math.sqrt(scale / fan((*field, n_inputs, n_outputs), mode))
     with torch.no_grad():
         dtype = torch.promote_types(tensor.dtype, torch.float32)
-        draw = torch.empty_like(tensor, dtype=dtype)
+        draw = tensor if tensor.dtype == dtype else tensor.to(dtype)
         if distribution == "uniform":
             limit = math.sqrt(3) * std
             draw.uniform_(-limit, limit, generator=generator)
