@@ -13,7 +13,7 @@ NBVAL := $(QUIET) $(BIN)/pytest --nbval --nbval-current-env -p no:cacheprovider 
 
 .DEFAULT_GOAL := help
 .PHONY: help book test lint unit test-gpu notebooks site execute record claims \
-	conventions portable bench clean
+	conventions portable bench benchmarks clean
 .DELETE_ON_ERROR:
 
 help:  ## list the commands
@@ -63,8 +63,12 @@ conventions: $(READY)  ## write the page of framework conventions from measureme
 portable: $(READY)  ## run the notebooks as on an old machine with a single core
 	env $$($(BIN)/python tests/old_machine.py) $(NBVAL) $(NOTEBOOKS)
 
-bench: $(READY)  ## measure ratios of speed
+bench: $(READY)  ## measure ratios of speed and memory, and write them down
 	$(BIN)/pytest -q -s tests/benchmarks/*.py
+
+benchmarks: $(READY)  ## write the page of benchmarks from what was measured
+	$(BIN)/python tests/benchmarks_page.py > book/benchmarks.part
+	mv book/benchmarks.part book/benchmarks.md
 
 clean:  ## remove what was built; .venv stays
 	rm -rf _build dist .pytest_cache .ruff_cache .hypothesis

@@ -5,7 +5,8 @@ the same device: float16, bfloat16, float32 and float64 stay what they are,
 integers become ``torch.get_default_dtype()``, complex numbers and anything that
 is not a tensor raise ``TypeError``.  At infinity each function returns its limit,
 and nan stays nan.  The derivative is autograd's; at a kink it is the one from the
-left :math:`(z \le 0)`.
+left :math:`(z \le 0)`.  Softsign, SiLU, GELU and Mish have derivatives of any order,
+but not forward-mode ones.
 
 Where PyTorch's own kernel does exactly this, it is called; see
 :mod:`companion.activations` for the functions themselves.  The classes at the end are

@@ -1,133 +1,76 @@
 """Nets a second, trained at once and one by one: `make bench`.
 
-Deep self-normalizing nets learn the digits.  Wall-clock time, since idle cores are to
-count: nothing else may run meanwhile.
+Wall-clock time, since idle cores are to count: nothing else may run meanwhile.
 """
 
 import functools
-import time
 
 import joblib
 import numpy as np
 import pytest
+from timing import in_turns, wall_time
 
-from companion.datasets import load
-
-DEPTH, WIDTH, RATE = 16, 64, 0.05
-BATCH_SIZE, EPOCHS, LEARNING_RATE, MOMENTUM = 32, 10, 0.01, 0.9
+EPOCHS, NETS = 10, 32
 
 
 @pytest.fixture(scope="module")
-def rows():
-    data = load("digits")
-    return data.x_train.astype(np.float32), data.y_train.astype(np.int64)
-
-
-@functools.cache
-def rate_at_once():
-    """Measure how many nets a second 32 at once are, a part of them on each core."""
-    import torch
-
-    from companion.torch.ensemble import METHODS, Ensemble, train
-
-    data = load("digits")
-    widths = [data.x_train.shape[1], *DEPTH * [WIDTH], 10]
-
-    def train_nets(seeds):
-        torch.set_num_threads(1)
-        net = Ensemble(
-            widths, seeds=seeds, rate=RATE, dtype=torch.float32, **METHODS["selu"]
-        )
-        history = train(
-            *(net, data.x_train, data.y_train),
-            learning_rate=LEARNING_RATE,
-            momentum=MOMENTUM,
-            epochs=EPOCHS,
-            batch_size=BATCH_SIZE,
-        )
-        return history.losses[-1]
-
+def train_all():
+    """Give a function that trains all nets at once, a part of them on each core."""
+    pytest.importorskip("torch")
     cores = joblib.cpu_count()
-    parts = [part.tolist() for part in np.array_split(np.arange(32), cores)]
+    parts = [part.tolist() for part in np.array_split(np.arange(NETS), cores)]
     with joblib.Parallel(n_jobs=cores) as parallel:
 
-        def train_all():
-            losses = parallel(joblib.delayed(train_nets)(part) for part in parts)
-            return np.mean(np.concatenate(losses))
+        def call():
+            losses = parallel(joblib.delayed(_part)(part) for part in parts)
+            assert np.mean(np.concatenate(losses)) < 1  # they have learned
 
-        return rate_of(f"32 at once, processes: {cores}", train_all, nets=32)
-
-
-def rate_of(what, function, nets=1):
-    """Print and return the nets a second that a function trains at best.
-
-    Called once before that.  The function returns their last loss, which shows that all
-    learn alike.
-    """
-    function()
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        loss = function()
-        times.append(time.perf_counter() - start)
-    rate = nets / min(times)
-    print(f"\n{what}: {rate:.3f} nets a second, loss {loss:.2f}", end="")
-    return rate
+        yield call
 
 
-def test_at_once_over_one_by_one_in_torch(rows):
-    torch = pytest.importorskip("torch")
-    nn = torch.nn
-    x, y = map(torch.from_numpy, rows)
+def _part(seeds):
+    import torch
+    from digit_nets import at_once
 
-    def train_net():
-        layers, n = [], x.shape[1]
-        for _ in range(DEPTH):
-            layers += [nn.Linear(n, WIDTH), nn.SELU(), nn.AlphaDropout(RATE)]
-            n = WIDTH
-        model = nn.Sequential(*layers, nn.Linear(n, 10))
-        for layer in model[::3]:  # LeCun's initialization
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
-            nn.init.zeros_(layer.bias)
-        optimizer = torch.optim.SGD(model.parameters(), LEARNING_RATE, MOMENTUM)
-        for _ in range(EPOCHS):
-            total = 0.0
-            for batch in torch.randperm(len(x)).split(BATCH_SIZE):
-                optimizer.zero_grad()
-                loss = nn.functional.cross_entropy(model(x[batch]), y[batch])
-                loss.backward()
-                optimizer.step()
-                total += loss.detach() * len(batch)
-        return total.item() / len(x)
+    torch.set_num_threads(1)
+    return at_once(seeds, EPOCHS)
 
-    at_once, one_by_one, threads = rate_at_once(), [], torch.get_num_threads()
+
+def turns_of(train_all, *singles):
+    """Return seconds a net at once, and one by one in the quickest way."""
+    options = {"turns": 5, "warm_up": 1, "clock": wall_time}
+    together, *alone = in_turns(train_all, *singles, **options)
+    return together / NETS, min(alone, key=np.median)
+
+
+def test_at_once_over_one_by_one_in_torch(train_all, report):
+    import torch
+    from digit_nets import one
+
+    threads = torch.get_num_threads()
+
+    def train_net(count):
+        torch.set_num_threads(count)
+        assert one(EPOCHS) < 1
+
     try:
-        for count in {threads, 1}:
-            torch.set_num_threads(count)
-            what = f"one by one in PyTorch, threads: {count}"
-            one_by_one.append(rate_of(what, train_net))
+        calls = [functools.partial(train_net, count) for count in {threads, 1}]
+        report("cpu-ensemble-torch", *turns_of(train_all, *calls))
     finally:
         torch.set_num_threads(threads)
-    ratio = at_once / max(one_by_one)
-    print(f"\n32 nets at once: {ratio:.1f} times as fast as one by one in PyTorch")
-    assert ratio > 3
 
 
-def test_at_once_over_one_by_one_in_keras(rows):
-    pytest.importorskip("torch")
-    pytest.importorskip("tensorflow")
+def test_at_once_over_one_by_one_in_keras(train_all, report):
+    pytest.importorskip("companion.tensorflow")  # which loads Triton before
     import keras
+    from digit_nets import BATCH_SIZE, DEPTH, LEARNING_RATE, MOMENTUM, RATE, WIDTH, rows
 
-    ends = []
-    notes = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter())
-    )
+    x, y = rows()
 
     def train_net():
         keras.backend.clear_session()  # else each net would slow the next one down
-        ends.clear()
         start = {"activation": "selu", "kernel_initializer": "lecun_normal"}
-        model = keras.Sequential([keras.Input(rows[0].shape[1:])])
+        model = keras.Sequential([keras.Input(x.shape[1:])])
         for _ in range(DEPTH):
             model.add(keras.layers.Dense(WIDTH, **start))
             model.add(keras.layers.AlphaDropout(RATE))
@@ -136,18 +79,7 @@ def test_at_once_over_one_by_one_in_keras(rows):
             optimizer=keras.optimizers.SGD(LEARNING_RATE, MOMENTUM),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         )
-        history = model.fit(
-            *rows,
-            epochs=EPOCHS,
-            batch_size=BATCH_SIZE,
-            verbose=0,
-            callbacks=[notes],
-        )
-        return history.history["loss"][-1]
+        options = {"epochs": EPOCHS, "batch_size": BATCH_SIZE, "verbose": 0}
+        assert model.fit(x, y, **options).history["loss"][-1] < 1
 
-    one_by_one = rate_of("one by one in Keras", train_net)
-    later = (EPOCHS - 1) / (ends[-1] - ends[0]) / EPOCHS
-    print(f"\nwithout the first epoch, which compiles: {later:.3f} nets a second")
-    ratio = rate_at_once() / one_by_one
-    print(f"\n32 nets at once: {ratio:.1f} times as fast as one by one in Keras")
-    assert ratio > 15
+    report("cpu-ensemble-keras", *turns_of(train_all, train_net))
