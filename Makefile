@@ -34,7 +34,8 @@ lint: $(READY)  ## check style and layout of the code
 unit: book  ## run the tests of the package and of the rendered site, two files at a time
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile
 	@# Kernels for GPUs run on a CPU too, slowly, if Triton is told so before it starts.
-	OMP_NUM_THREADS=1 TRITON_INTERPRET=1 $(BIN)/pytest -q -n 2 tests/test_torch_kernels.py
+	OMP_NUM_THREADS=1 TRITON_INTERPRET=1 $(BIN)/pytest -q -n 2 tests/test_torch_kernels.py \
+		tests/test_benchmarks.py
 
 test-gpu: $(READY)  ## run what needs a GPU, and the kernels on it
 	$(BIN)/pytest -q -m gpu

@@ -95,15 +95,15 @@ def batch_norms(activation, device, n_features):
     return ours.to(device), other.to(device)
 
 
-def batch_norm_over_eager(activation, dtype, device, size, n_features=1024):
-    layers = batch_norms(activation, device, n_features)
-    x = tensors(device, [size, n_features], dtype)
+def batch_norm_over_eager(activation, dtype, device, size, width=1024):
+    layers = batch_norms(activation, device, width)
+    x = tensors(device, [size, width], dtype)
     return turns(both_ways(layers, *x), device)
 
 
-def batch_norm_over_compiled(activation, dtype, device, size, n_features=1024):
-    ours, other = batch_norms(activation, device, n_features)
-    x = tensors(device, [size, n_features], dtype)
+def batch_norm_over_compiled(activation, dtype, device, size, width=1024):
+    ours, other = batch_norms(activation, device, width)
+    x = tensors(device, [size, width], dtype)
     return turns(both_ways([ours, compiled(other, device)], *x), device)
 
 
