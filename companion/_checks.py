@@ -74,7 +74,7 @@ def slope_range(function, lower, upper):
 def broadcasts(function, name, shape, target):
     """Require that `shape` broadcasts to `target` without changing it."""
     fits = len(shape) <= len(target) and all(
-        n in (1, m) for n, m in zip(shape[::-1], target[::-1], strict=False)
+        n == 1 or n == m for n, m in zip(shape[::-1], target[::-1], strict=False)
     )
     if not fits:
         raise ValueError(

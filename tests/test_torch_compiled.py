@@ -21,6 +21,7 @@ FUNCTIONS = {
         name: functools.partial(getattr(activations, name), **REQUIRED.get(name, {}))
         for name in sorted(public(activations))
     },
+    "prelu with slopes": lambda z: activations.prelu(z, torch.linspace(-1, 1, 6)),
     "rrelu in training": functools.partial(activations.rrelu, training=True),
     "dropout": functools.partial(dropout.dropout, rate=0.3),
     "alpha_dropout": functools.partial(dropout.alpha_dropout, rate=0.3),

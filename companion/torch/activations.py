@@ -191,9 +191,9 @@ def prelu(z, alpha):
     alpha = _real_tensor("prelu", "alpha", alpha)
     _checks.broadcasts("prelu", "alpha", alpha.shape, z.shape)
     alpha = alpha.to(z.dtype)
-    # Only on a CPU does nothing have to wait for the answer.
-    with_zero = alpha.device.type != "cpu" or not alpha.all()
-    return _leak(z, alpha, with_zero)
+    # A GPU would have to be waited for, and a compiler cannot know.
+    known = alpha.device.type == "cpu" and not torch.compiler.is_compiling()
+    return _leak(z, alpha, with_zero=not (known and alpha.all()))
 
 
 def rrelu(z, lower=1 / 8, upper=1 / 3, *, training, generator=None):
