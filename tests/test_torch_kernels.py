@@ -18,6 +18,10 @@ from companion import activations as reference
 from companion import dropout as dropout_reference
 
 torch = pytest.importorskip("torch")
+TorchDispatchMode = importlib.import_module(
+    "torch.utils._python_dispatch"
+).TorchDispatchMode
+tree_leaves = importlib.import_module("torch.utils._pytree").tree_leaves
 kernels = importlib.import_module("companion.torch.kernels")
 fused = importlib.import_module("companion.torch._fused")
 columns = importlib.import_module("companion.torch._fused_columns")
@@ -403,6 +407,39 @@ def test_a_mask_is_not_stored(device):
         kernels.selu_alpha_dropout(z, 0.1)
     assert sorted(t.numel() for t in saved) == [1, 1000]
     assert any(t.data_ptr() == z.data_ptr() for t in saved)
+
+
+class Traffic(TorchDispatchMode):
+    """Count the bytes of all tensors that an operation reads or writes."""
+
+    def __init__(self):
+        super().__init__()
+        self.n_bytes = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        output = operation(*args, **(kwargs or {}))
+        tensors = [x for x in tree_leaves((args, kwargs, output)) if torch.is_tensor(x)]
+        if not operation.is_view and "empty" not in operation.__name__:
+            self.n_bytes += sum(x.nbytes for x in tensors)
+        return output
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        kernels.selu,
+        lambda z: kernels.selu_alpha_dropout(z, 0.1),
+        lambda z: kernels.bias_activation(z, z.detach()[0], "gelu"),
+        lambda z: kernels.BatchNormActivation(8, "elu").to(z.device)(z),
+    ],
+)
+def test_five_passes_over_memory_and_no_more(layer, device):
+    # z is read and y written, then z and dy are read and dz is written.
+    z = tensor(normal(20_000, 8), device=device).requires_grad_()
+    with Traffic() as traffic:
+        y = layer(z)
+        torch.autograd.grad(y, z, y.detach())
+    assert 5 <= traffic.n_bytes / z.nbytes < 5.01
 
 
 # --- on a GPU alone -------------------------------------------------------------------

@@ -2,7 +2,7 @@ r"""An activation and dropout in one pass over memory, forward and backward.
 
 Both passes draw the same mask: it is a function of a seed and of the place of an
 element, and so it need not be stored.  The function is Philox4x32 with 7 rounds, the
-fewest that pass all tests of Salmon et al. (2011), section 4.2.  Eight elements share
+fewest that pass all tests in Salmon et al. (2011).  Eight elements share
 what it returns, 128 bits.
 """
 
