@@ -139,10 +139,29 @@ def browser():
 HARMLESS = "Identifier 'THEBE_JS_URL' has already been declared"
 
 
-@pytest.mark.parametrize("width", [1280, 390], ids=["desktop", "phone"])
+def barriers(page):
+    """Name what axe finds that keeps readers with a keyboard or a screen reader out."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    options = {
+        "preload": False,
+        "resultTypes": ["violations"],
+    }  # no requests of its own
+    return {
+        (fault["id"], node["html"])
+        for fault in Axe().run(page, options=options).response["violations"]
+        if fault["impact"] in ("serious", "critical")
+        for node in fault["nodes"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1280, "light"), (390, "dark")], ids=["desktop", "phone"]
+)
 @pytest.mark.parametrize("name", toc_pages())
-def test_a_page_works_in_a_browser(browser, site, name, width):
-    page = browser.new_page(viewport={"width": width, "height": 800})
+def test_a_page_works_in_a_browser(browser, site, name, width, scheme):
+    size = {"width": width, "height": 800}
+    page = browser.new_page(viewport=size, color_scheme=scheme)
     wrong = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("requestfailed", lambda request: wrong.append(request.url))
@@ -156,5 +175,24 @@ def test_a_page_works_in_a_browser(browser, site, name, width):
     broken = "[...document.images].filter(i => i.complete && !i.naturalWidth).length"
     assert page.evaluate(broken) == 0
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.documentElement.dataset.theme") == scheme
+    assert barriers(page) == set()
     assert set(wrong) <= {HARMLESS}
+    page.close()
+
+
+def test_barriers_are_found(browser):
+    page = browser.new_page()
+    page.set_content(
+        "<html lang=en><title>A page</title><main><img src='data:,'>"
+        "<p style='color: #999; background: #fff'>Hardly to be seen</p></main></html>"
+    )
+    assert {name for name, _ in barriers(page)} == {"image-alt", "color-contrast"}
+    page.close()
+
+
+def test_the_search_finds_a_phrase(browser, site):
+    page = browser.new_page()
+    page.goto(f"{site}/search.html?q=dying+ReLU")
+    page.wait_for_selector("#search-results li a[href^='book/activations.html']")
     page.close()
