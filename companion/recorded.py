@@ -263,8 +263,10 @@ def _entries(function, chapter, folder):
 
 def _folder():
     """Return ``book/recorded``, or in an installed package the copy inside it."""
-    here = Path("recorded")
-    return here if here.is_dir() else Path(__file__).parent / "_recorded"
+    package = Path(__file__).parent
+    folders = Path("recorded"), package / "_recorded"
+    found = [folder for folder in folders if folder.is_dir()]
+    return found[0] if found else package.parent / "book" / "recorded"
 
 
 def _summary(array):

@@ -554,6 +554,13 @@ def test_record_of_the_package_is_found_from_anywhere(places):
     assert Record("demo").number("a", 1.0).value == 1.0
 
 
+def test_record_beside_the_package_is_found_from_anywhere(places):
+    (places.parent / "book").mkdir()
+    copy = places.parent / "companion" / "_recorded"
+    copy.rename(places.parent / "book" / "recorded")
+    assert Record("demo").number("a", 1.0).value == 1.0
+
+
 def test_record_in_the_working_folder_comes_first(places):
     (places / "recorded").mkdir()
     (places / "recorded" / "demo.json").write_text(json.dumps(number(7.0)), "utf-8")

@@ -1,0 +1,194 @@
+"""What is wrong with an answer, in words: the helpers of the checks of exercises.
+
+A private part of :mod:`companion.exercises`.  Each helper yields problems, sentences
+for the learner, and nothing if the answer is right.  No sentence holds a number: a
+problem says where an answer is off, and in which direction, never what is right.
+"""
+
+import warnings
+from dataclasses import dataclass, field
+
+import numpy as np
+
+#: By how much a number is off, relative to the right one: up to the first, and so on.
+AMOUNTS = (
+    (0.1, "by less than a tenth"),
+    (0.5, "by less than half"),
+    (1.0, "by more than half"),
+    (9.0, "several times over"),
+    (np.inf, "by orders of magnitude"),
+)
+
+#: Inputs of a function of one number, by what the reader calls them.
+ORDINARY = np.array([[-2.5, -1.0, -0.3], [0.4, 1.2, 3.0]])
+REGIONS = {
+    "for positive input": np.array([0.1, 0.5, 1.0, 3.0]),
+    "for negative input": -np.array([0.1, 0.5, 1.0, 3.0]),
+    "at 0": np.zeros(1),
+    "for large positive input": np.array([50.0, 1000.0]),
+    "for large negative input": np.array([-50.0, -1000.0]),
+    "for an array of integers": np.array([-3, -1, 1, 2]),
+}
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number that is asked for.
+
+    Attributes
+    ----------
+    what : str
+        What it is, as the subject of a sentence.
+    value : float
+    within : float
+        The relative error that is allowed.
+    beside : float
+        The absolute error that is allowed besides.
+    mistakes : dict of str to float
+        What to say of the numbers that a typical mistake leads to.
+    high, low : str
+        What to say of any other number that is too high or too low.
+    """
+
+    what: str
+    value: float
+    within: float = 1e-3
+    beside: float = 0.0
+    mistakes: dict = field(default_factory=dict)
+    high: str = ""
+    low: str = ""
+
+    def problems(self, got):
+        """Yield what is wrong with one number."""
+        if not np.isfinite(got):
+            yield f"{self.what} must be finite."
+        elif abs(got - self.value) > self.within * abs(self.value) + self.beside:
+            error = abs(got - self.value) / max(abs(self.value), self.beside)
+            amount = next(words for limit, words in AMOUNTS if error <= limit)
+            direction = "high" if got > self.value else "low"
+            meaning = self.high if got > self.value else self.low
+            for hint, mistake in self.mistakes.items():
+                if abs(got - mistake) <= 1e-3 * abs(mistake):
+                    yield f"{self.what} is too {direction}. {hint}"
+                    return
+            yield f"{self.what} is too {direction}, {amount}. {meaning}".rstrip()
+
+
+def numbers(answer, *expected):
+    """Yield what is wrong with one number, or with a row of them."""
+    got = _array(answer)
+    if got is None or got.ndim > 1 or got.size != len(expected):
+        count = "one number" if len(expected) == 1 else _COUNTS[len(expected)]
+        yield f"The answer must be {count}; got {_kind(answer)}."
+        return
+    for number, value in zip(expected, np.atleast_1d(got), strict=True):
+        yield from number.problems(value)
+
+
+def function(answer, reference, *, what="The answer", regions=REGIONS, beside=1e-12):
+    """Yield what is wrong with a function of an array, number by number.
+
+    It is compared with `reference` in each of `regions`, within a relative error of
+    1e-6 or an absolute one of `beside`; shape and dtype are looked at first.
+    """
+    given = ORDINARY.copy()
+    got, problem = call(answer, given, what=what)
+    if problem is None and got.shape != ORDINARY.shape:
+        problem = f"{what} must return an array of the shape of its input."
+    if problem:
+        yield problem
+        return
+    if not np.array_equal(given, ORDINARY):
+        yield f"{what} changes the array that it is given."
+    for region, z in regions.items():
+        got, problem = call(answer, z.copy(), what=what)
+        if problem:
+            yield f"{problem[:-1]} {region}."
+        elif got.shape != z.shape:
+            yield f"{what} returns another shape {region}."
+        else:
+            yield from _compare(got, reference(z), f"{what} is wrong {region}", beside)
+    got, _ = call(answer, ORDINARY.astype(np.float32), what=what)
+    if got is not None and got.dtype != np.float32:
+        yield f"{what} must keep the dtype: float32 in, float32 out."
+
+
+def array(got, expected, what, *, beside=1e-12):
+    """Yield what is wrong with an array."""
+    got = _array(got)
+    if got is None:
+        yield f"{what} must hold numbers."
+    elif got.shape != np.shape(expected):
+        yield f"{what} must have another shape."
+    else:
+        yield from _compare(got, np.asarray(expected), f"{what} is wrong", beside)
+
+
+def call(function, *arguments, what="The answer", parts=1):
+    """Call what a learner wrote: return its arrays, and what went wrong or None."""
+    if not callable(function):
+        return None, f"{what} must be a function; got {_kind(function)}."
+    try:
+        with warnings.catch_warnings(action="ignore"):  # the numbers will tell
+            result = function(*arguments)
+    except Exception as error:
+        return None, f"{what} raises {type(error).__name__}: {error}."
+    if parts == 1:
+        got = _array(result)
+        wanted = "numbers"
+    else:
+        pair = isinstance(result, tuple | list) and len(result) == parts
+        got = [_array(part) for part in result] if pair else [None]
+        got = None if any(part is None for part in got) else got
+        wanted = f"{_COUNTS[parts]} of arrays"
+    if got is None:
+        return None, f"{what} must return {wanted}; got {_kind(result)}."
+    return got, None
+
+
+def several(answer, count):
+    """Return the parts of an answer, and what is wrong with their number or None."""
+    if isinstance(answer, tuple | list) and len(answer) == count:
+        return answer, None
+    return None, f"The answer must be {_COUNTS[count]}; got {_kind(answer)}."
+
+
+_COUNTS = {2: "a pair", 3: "a row of three", 4: "a row of four"}
+
+
+def _compare(got, expected, wrong, beside):
+    """Yield where `got` is off, and in which direction."""
+    close = np.isclose(got, expected, rtol=1e-6, atol=beside)
+    if close.all():
+        return
+    got, expected = got[~close], expected[~close]
+    for fault, words in (
+        (np.isnan(got), "nan"),
+        (np.isinf(got), "infinite"),
+        (got == 0, "zero"),
+        (got * expected < 0, "of the wrong sign"),
+        (got > expected, "too high"),
+        (got < expected, "too low"),
+    ):
+        if fault.all():
+            yield f"{wrong}: it is {words}."
+            return
+    yield f"{wrong}: in part too high, in part too low."
+
+
+def _array(value):
+    """Return `value` as an array of numbers, or None if it is none."""
+    try:
+        result = np.asarray(value)
+    except Exception:  # of any library whose arrays do not convert
+        return None
+    return result if result.dtype.kind in "iuf" and result.size else None
+
+
+def _kind(value):
+    """Say what a learner handed in, without its contents."""
+    if value is None:
+        return "None"
+    if isinstance(value, tuple | list | np.ndarray):
+        return f"{type(value).__name__} of another length or content"
+    return type(value).__name__
