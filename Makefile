@@ -13,7 +13,7 @@ NBVAL := $(QUIET) $(BIN)/pytest --nbval --nbval-current-env -p no:cacheprovider 
 
 .DEFAULT_GOAL := help
 .PHONY: help book test lint unit test-gpu notebooks site execute record claims \
-	conventions portable bench benchmarks clean
+	conventions exercises portable bench benchmarks clean
 .DELETE_ON_ERROR:
 
 help:  ## list the commands
@@ -60,6 +60,9 @@ claims: $(READY)  ## write the page of claims from the ledger and the recorded f
 conventions: $(READY)  ## write the page of framework conventions from measurements
 	$(BIN)/python tests/conventions.py > book/conventions.part
 	mv book/conventions.part book/conventions.md
+
+exercises: $(READY)  ## write the notebooks of exercises from those of the chapters
+	$(BIN)/python tests/exercise_notebooks.py
 
 portable: $(READY)  ## run the notebooks as on an old machine with a single core
 	env $$($(BIN)/python tests/old_machine.py) $(NBVAL) $(NOTEBOOKS)

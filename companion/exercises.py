@@ -126,8 +126,8 @@ def _best_case(answer):
 
     z = np.random.default_rng(0).standard_normal((20, 5))
     cases = {
-        "where every pre-activation is 0": np.zeros((3, 4)),
-        "where they are near 0": 0.1 * z,
+        "where all of them are zero": np.zeros((3, 4)),
+        "where they are small": 0.1 * z,
         "where they vary": 2 * z,
         "where half of them are large and negative": np.array([-1000.0, 0.5]),
         "where half of them are large and positive": np.array([1000.0, 0.5]),
@@ -170,7 +170,7 @@ def _relu_weights(answer):
         if np.isclose(got, expected**2, rtol=1e-6):
             yield "That is the variance of the weights: their standard deviation?"
         elif np.isclose(got, expected / np.sqrt(2), rtol=1e-6):
-            yield "The weights are too small: how many of the slopes are not 0?"
+            yield "The weights are too small: how many of the units pass a gradient?"
         else:
             yield from array(got, expected, "The standard deviation")
         return
