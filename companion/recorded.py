@@ -122,7 +122,7 @@ class Record:
         self.recording = os.environ.get("COMPANION_RECORD") == "1"
         self.measured = {}
         self.refused = 0
-        folder = folder or _folder()
+        folder = folder or _folder("recorded")
         self._path = folder / f"{chapter}.json"
         self.entries = {} if self.recording else _entries("Record", chapter, folder)
 
@@ -243,7 +243,9 @@ def facts_of(chapter, *, folder=None):
     {'pi': pi: 3.142}
     """
     facts = {}
-    for name, entry in _entries("facts_of", chapter, folder or _folder()).items():
+    for name, entry in _entries(
+        "facts_of", chapter, folder or _folder("recorded")
+    ).items():
         if "shape" not in entry:  # which is an array of a figure
             values = entry["value"] if "n" in entry else [entry["value"]]
             options = {key: entry[key] for key in ("n", "over") if key in entry}
@@ -261,12 +263,24 @@ def _entries(function, chapter, folder):
     return json.loads(path.read_text("utf-8"))
 
 
-def _folder():
-    """Return ``book/recorded``, or in an installed package the copy inside it."""
+def results_folder():
+    """Return ``book/results``: what was measured, and no notebook has the time for.
+
+    In an installed package it is the copy inside it.
+
+    Examples
+    --------
+    >>> (results_folder() / "benchmarks" / "cpu.json").is_file()
+    True
+    """
+    return _folder("results")
+
+
+def _folder(name):
+    """Return a folder of the book, or in an installed package the copy inside it."""
     package = Path(__file__).parent
-    folders = Path("recorded"), package / "_recorded"
-    found = [folder for folder in folders if folder.is_dir()]
-    return found[0] if found else package.parent / "book" / "recorded"
+    found = [f for f in (Path(name), package / f"_{name}") if f.is_dir()]
+    return found[0] if found else package.parent / "book" / name
 
 
 def _summary(array):

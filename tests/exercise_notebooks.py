@@ -19,7 +19,11 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from companion import exercises
 
 BOOK = Path(__file__).parents[1] / "book"
-CHAPTERS = sorted(path.stem for path in BOOK.glob("*.ipynb"))
+CHAPTERS = sorted(
+    path.stem
+    for path in BOOK.glob("*.ipynb")
+    if "{exercise}" in path.read_text("utf-8")
+)
 
 EXERCISE = re.compile(
     r"^```\{exercise\} (?P<title>.*)\n:label: .*\n\n(?P<text>(?s:.*?))\n```$",

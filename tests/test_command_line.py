@@ -319,7 +319,7 @@ def test_a_claim_in_full(place, call, monkeypatch, tmp_path):
     here = place != "nowhere"
     if place != "checkout":  # where no book is beside the package
         monkeypatch.setattr("companion.__main__.__file__", "/no/where/companion.py")
-        monkeypatch.setattr(recorded, "_folder", lambda: folder if here else tmp_path)
+        monkeypatch.setattr(recorded, "_folder", lambda _: folder if here else tmp_path)
     (entry,) = json.loads(call("claims V2 --json")[1])
     assert entry["recorded"] == [dataclasses.asdict(f) for f in facts if here]
     words = " ".join(call("claims V2")[1].split())
