@@ -17,9 +17,10 @@ import numpy as np
 
 from companion import _checks
 
-#: :math:`\alpha` and :math:`\lambda` of SELU, eq. 14 of Klambauer et al. (2017):
-#: the one pair for which mean 0 and variance 1 are a fixed point.
+#: :math:`\alpha` of SELU, eq. 14 of Klambauer et al. (2017).  With
+#: :data:`SELU_SCALE`, the one pair for which mean 0 and variance 1 are a fixed point.
 SELU_ALPHA = 1.6732632423543772848170429916717
+#: :math:`\lambda` of SELU, beside :data:`SELU_ALPHA`.
 SELU_SCALE = 1.0507009873554804934193349852946
 
 _LARGE = 1e100  # stands for infinity where infinity times 0 would be nan

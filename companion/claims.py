@@ -16,6 +16,7 @@ from pathlib import Path
 from companion import _checks
 from companion.recorded import Fact, facts_of
 
+#: What the measurement of a claim can come to.
 VERDICTS = ("holds", "holds here with limits", "does not hold here", "corrected")
 
 

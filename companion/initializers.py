@@ -15,7 +15,7 @@ import numpy as np
 
 from companion import _checks
 
-#: Standard deviation of N(0, 1) cut off at -2 and 2, about 0.8796: a truncated
+#: Standard deviation of N(0, 1) cut off at -2 and 2, about 0.8796.  A truncated
 #: draw is divided by it, so that its variance is the one asked for.
 TRUNCATED_STD = math.sqrt(
     1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / math.erf(math.sqrt(2))
@@ -24,7 +24,7 @@ TRUNCATED_STD = math.sqrt(
 MODES = ("fan_in", "fan_out", "fan_avg")
 DISTRIBUTIONS = ("normal", "truncated_normal", "uniform")
 
-#: Which initializer suits which activation: Géron (2019), table 11-1, and for what it
+#: Which initializer suits which activation.  Géron (2019), table 11-1, and for what it
 #: does not have (softsign, and the second line of He's) the row of the nearest kin.
 RECOMMENDED = {
     "glorot": ("linear", "logistic", "softmax", "tanh", "softsign"),

@@ -99,6 +99,8 @@ def critical_difference(axes, mean_ranks, names, *, cd, cliques):
     -------
     matplotlib.axes.Axes
 
+    Notes
+    -----
     Source: Demšar (2006), figure 1(a), where the best is at the right.
 
     Examples

@@ -5,7 +5,7 @@ layer of SELU units (:mod:`companion.self_normalization`): near :math:`(0, 1)` i
 one fixed point and contracts to it; a large variance falls; a small one rises.  Their
 proof of the first evaluates a grid and bounds by hand what happens between its points.
 Here boxes cover each domain without a gap, every formula is evaluated on whole boxes,
-and all rounding goes outward (:mod:`companion._intervals`).  What comes out is a
+and all rounding goes outward (``companion._intervals``).  What comes out is a
 :class:`Certificate`: the extremes of the map, each enclosed between two numbers.
 
 **Two variables.**  The map depends on :math:`m = \mu\omega` and :math:`v = \nu\tau`
@@ -23,8 +23,8 @@ alone.  At given m and v the claims are hardest at known ends of the rest:
 
 Each of these has one bend, at which the range of v is cut in two.
 
-The integrals and what is bounded are in :mod:`companion._extremes`;
-:func:`companion._intervals.maximum` finds the extremes.  Chapter
+The integrals and what is bounded are in ``companion._extremes``;
+``companion._intervals.maximum`` finds the extremes.  Chapter
 *Self-normalization*.
 """
 
@@ -90,7 +90,7 @@ class Printed:
     Attributes
     ----------
     bound : str
-        Its name in :attr:`Certificate.bounds`.
+        Its name in ``Certificate.bounds``.
     relation : {"above", "below", "is"}
         Whether it is said to be above `value`, below it, or that, as far as printed.
     value : str
@@ -166,6 +166,9 @@ def theorem_1(
     contracts it, and by Banach's theorem each :math:`(\omega, \tau)` has exactly one
     fixed point there, to which every start converges.
 
+    Every number is taken to be exact: an integer, a fraction, or the decimal number
+    that a string or a float shows, so that 0.1 is one tenth.
+
     Parameters
     ----------
     mu, omega : number
@@ -178,9 +181,6 @@ def theorem_1(
         The claim that the largest singular value is below this.
     **options
         `alpha`, `scale`, `engine`, `tolerance` and `budget`, as in :func:`enclose`.
-
-    Every number is taken to be exact: an integer, a fraction, or the decimal number
-    that a string or a float shows, so that 0.1 is one tenth.
 
     Returns
     -------

@@ -33,7 +33,7 @@ OPTIONS = {
     "inputs": (None, "standardize"),
 }
 
-#: Up to so many hidden layers a net counts as shallow: with 8 the chapter
+#: Up to so many hidden layers a net counts as shallow.  With 8 the chapter
 #: *Self-normalization* sees batch normalization gain.  The textbook names no number.
 SHALLOW = 5
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from companion import _checks
 
-#: How much a measured figure may differ from the recorded one: relative to it, or
+#: How much a measured figure may differ from the recorded one, relative to it or,
 #: where the number is above 1, by that factor.
 TOLERANCES = {
     "rounding": (

@@ -176,7 +176,7 @@ def test_every_page_of_the_toc_exists_and_no_other():
     pages = {page for page in toc_pages() if page.startswith("book/")}
     on_disk = {
         str(path.relative_to(ROOT).with_suffix(""))
-        for path in (ROOT / "book").iterdir()
+        for path in [*(ROOT / "book").iterdir(), *(ROOT / "book" / "api").iterdir()]
         if path.suffix in (".md", ".ipynb")
     }
     assert pages == on_disk
@@ -185,5 +185,11 @@ def test_every_page_of_the_toc_exists_and_no_other():
 def toc_pages():
     """Return the pages of the table of contents, without their endings."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
-    chapters = [c["file"] for part in toc["parts"] for c in part["chapters"]]
-    return [toc["root"], *chapters]
+    pages = [toc["root"]]
+    for part in toc["parts"]:
+        for chapter in part["chapters"]:
+            pages += [
+                chapter["file"],
+                *(s["file"] for s in chapter.get("sections", [])),
+            ]
+    return pages

@@ -77,6 +77,8 @@ def choose(method, x, y, x_validation, y_validation, *, seed, max_rows=5000):
     TypeError, ValueError
         If there is no such method, or the rows, labels or numbers are not such.
 
+    Notes
+    -----
     Source: the methods are those of Fernandez-Delgado et al. (2014), whose grid for a
     machine is finer; Klambauer et al. (2017), appendix A4.2, took their results.
 

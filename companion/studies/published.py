@@ -6,7 +6,7 @@ The numbers of their tables 1, 2, 3 and A11, by the names that methods have here
 import csv
 from pathlib import Path
 
-#: Table 1, left: average rank differences of seven kinds of nets on 121 tasks.
+#: Average rank differences of seven kinds of nets on 121 tasks (table 1, left).
 RANK_DIFFERENCES = {
     "selu": -0.756,
     "relu": -0.240,
@@ -16,7 +16,7 @@ RANK_DIFFERENCES = {
     "weight_norm": 0.397,
     "batch_norm": 0.504,
 }
-#: Table 1, left: p values against SELU, by the paired test of Wilcoxon.
+#: P values against SELU, by the paired test of Wilcoxon (table 1, left).
 P_VALUES = {
     "relu": 2.7e-2,
     "layer_norm": 1.5e-2,
@@ -25,12 +25,12 @@ P_VALUES = {
     "weight_norm": 7.8e-7,
     "batch_norm": 3.5e-6,
 }
-#: Tables A12 and A13: average ranks among 24 methods on 75 tasks below 1000 rows.
+#: Average ranks among 24 methods on 75 tasks below 1000 rows (tables A12 and A13).
 SMALL = {"svm": 9.3, "random_forest": 9.6, "selu": 9.6, "relu": 11.0}
 #: And on 46 tasks with more than 1000 rows.
 LARGE = {"selu": 5.8, "svm": 6.1, "random_forest": 6.6, "relu": 7.1}
-#: Section 3: how many layers the nets had that were chosen, on average; those of
-#: residual nets are blocks.
+#: How many layers the nets had that were chosen, on average; those of residual nets
+#: are blocks (section 3).
 DEPTHS = {
     "selu": 10.8,
     "relu": 7.1,
@@ -40,7 +40,7 @@ DEPTHS = {
     "weight_norm": 3.8,
 }
 
-#: Table 2: layers -> area under the ROC curve on Tox21, in percent.
+#: Layers -> area under the ROC curve on Tox21, in percent (table 2).
 TOX21 = {
     "selu": {2: 83.7, 3: 84.4, 4: 84.2, 6: 83.9, 8: 84.5, 16: 83.5, 32: 82.5},
     "batch_norm": {2: 80.0, 3: 79.8, 4: 77.2, 6: 77.0, 8: 75.0, 16: 73.7, 32: 76.0},
@@ -51,7 +51,7 @@ TOX21 = {
     "residual": {2: 82.2, 3: 80.0, 4: 80.5, 6: 81.2, 8: 81.8, 16: 81.2},
 }
 
-#: Table 3: area under the ROC curve on HTRU2.
+#: Area under the ROC curve on HTRU2 (table 3).
 HTRU2 = {
     "selu": 0.9803,
     "relu": 0.9791,

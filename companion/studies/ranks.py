@@ -81,6 +81,8 @@ def ranks(scores):
         If the scores are not a table of finite numbers with a data set and two methods.
         A method without a score on a data set has no rank there.
 
+    Notes
+    -----
     Source: Demšar (2006), section 3.2.2.
 
     Examples
@@ -103,6 +105,8 @@ def mean_ranks(scores):
     -------
     ndarray of float64, shape (n_methods,)
 
+    Notes
+    -----
     Source: Demšar (2006), section 3.2.2.
 
     Examples
@@ -127,6 +131,8 @@ def rank_differences(scores):
     ndarray of float64, shape (n_methods,)
         Their sum is 0.
 
+    Notes
+    -----
     Source: Klambauer et al. (2017), table 1, where self-normalizing nets have -0.756
     among seven kinds of nets, and the seven numbers have the sum 0 but for rounding.
 
@@ -163,6 +169,8 @@ def intervals(scores, *, rng, confidence=0.95):
         If the scores are not those that :func:`ranks` takes, the generator is none, or
         the confidence is not between 0 and 1.
 
+    Notes
+    -----
     Source: the percentile interval of Efron & Tibshirani (1993), section 13.3.
 
     Examples
@@ -206,6 +214,8 @@ def friedman(scores):
     TypeError, ValueError
         If the scores are not those that :func:`ranks` takes, or there are two methods.
 
+    Notes
+    -----
     Source: Demšar (2006), section 3.2.2, where c is left out.
 
     Examples
@@ -251,6 +261,8 @@ def wilcoxon(scores, best=None):
         If the scores are not those that :func:`ranks` takes, or there is no such
         column.
 
+    Notes
+    -----
     Source: Wilcoxon's signed-rank test as in Demšar (2006), section 3.1.3.  Klambauer
     et al. (2017), table 1, give p values against the best method, without a correction.
     Recomputed from the accuracies in their table A11, those are one-sided: half of
@@ -311,6 +323,8 @@ def holm(p):
     TypeError, ValueError
         If the p values are not a row of numbers from 0 to 1.
 
+    Notes
+    -----
     Source: Holm (1979); Demšar (2006), section 3.2.2.
 
     Examples
@@ -352,6 +366,8 @@ def critical_difference(n_methods, n_data_sets, alpha=0.05):
     TypeError, ValueError
         If an argument is not such a number.
 
+    Notes
+    -----
     Source: Demšar (2006), section 3.2.2 and table 5(a).
 
     Examples
@@ -392,6 +408,8 @@ def cliques(mean_ranks, cd):
     TypeError, ValueError
         If the ranks are not a row of finite numbers, or `cd` is not above 0.
 
+    Notes
+    -----
     Source: the lines of Demšar (2006), figure 1(a), which
     :func:`companion.plotting.critical_difference` draws.
 

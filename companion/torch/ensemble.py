@@ -22,7 +22,15 @@ from companion.initializers import he_normal, lecun_normal
 from companion.torch._ensemble_dropout import Drops, unchanged
 from companion.torch._ensemble_training import History, evaluate, predict, train
 
-__all__ = ["METHODS", "Ensemble", "History", "evaluate", "predict", "train"]
+__all__ = [
+    "ACTIVATIONS",
+    "METHODS",
+    "Ensemble",
+    "History",
+    "evaluate",
+    "predict",
+    "train",
+]
 
 #: The activations that :class:`Ensemble` knows by name: those without an argument.
 ACTIVATIONS = tuple(
