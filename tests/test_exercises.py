@@ -172,7 +172,7 @@ def test_none_is_no_answer(name):
     assert "There is no answer yet. Hand in " in str(verdict)
 
 
-@pytest.mark.parametrize("answer", NO_ANSWERS, ids=repr)
+@pytest.mark.parametrize("answer", NO_ANSWERS, ids=lambda answer: type(answer).__name__)
 @pytest.mark.parametrize("name", exercises.names())
 def test_what_answers_nothing_is_refused_in_words(name, answer):
     assert not check(name, answer)

@@ -4,6 +4,10 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const named of document.querySelectorAll("summary[aria-label], .search-button-field")) {
     named.removeAttribute("aria-label");
   }
+  // Arrows that open a part of the contents have no words at all.
+  for (const arrow of document.querySelectorAll("nav summary")) {
+    arrow.setAttribute("aria-label", "Pages of this part");
+  }
   // The items of this list are not marked as such.
   for (const list of document.querySelectorAll(".citation-list[role=list]")) {
     list.removeAttribute("role");
