@@ -4,8 +4,13 @@ import contextlib
 import importlib
 import shlex
 
+import hypothesis
 import numpy as np
 import pytest
+
+# A busy machine is no fault of the code: no example has a time limit.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # Before any test loads TensorFlow: after it Triton would end the process, since both
 # bring an LLVM, and torch.compile loads it.
