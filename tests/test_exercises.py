@@ -1,6 +1,8 @@
 """Exercises: right answers pass, wrong ones are told what is wrong and nothing more."""
 
+import importlib
 import re
+from pathlib import Path
 
 import exercise_notebooks
 import nbformat
@@ -8,140 +10,17 @@ import numpy as np
 import pytest
 from exercise_notebooks import BOOK, CHAPTERS
 
-from companion import activations, exercises
-from companion.activations import logistic_grad, softplus
+from companion import exercises
 from companion.exercises import Verdict, check
-from companion.recorded import facts_of
 
-WEIGHTS = facts_of("initializers")
-BEFORE = facts_of("activations")[
-    "dead at the largest rate that works, pixels from 0 to 1"
-]
-
-
-def each_width(name):
-    return [WEIGHTS[f"{name}, width {width}"].value for width in (50, 100, 200, 400)]
-
-
-def sign(z):
-    return np.where(z > 0, 1, -1).astype(z.dtype)
-
-
-def changing(z):
-    z *= 2
-    return softplus(z / 2)
-
-
-def at_most(gradients, limit, norms):
-    return [g * min(1, limit / n) for g, n in zip(gradients, norms, strict=True)]
-
-
-def clipped(gradients, limit):
-    norm = np.sqrt(sum((g**2).sum() for g in gradients))
-    return [g * (limit / max(norm, limit)) for g in gradients]
-
-
-#: An answer that is right: that of the solution, or of another way to it.
-RIGHT = {
-    "vanishing_gradients-1": 61,
-    "vanishing_gradients-2": lambda z: np.sqrt(np.mean(logistic_grad(z) ** 2)),
-    "vanishing_gradients-3": lambda n: np.sqrt(2 / n),
-    "vanishing_gradients-4": lambda W, b: (W / 4, b / 2 + W.sum(axis=0) / 4),
-    "vanishing_gradients-5": clipped,
-    "vanishing_gradients-6": 1.3,
-    "initializers-1": 1,
-    "initializers-2": np.array([0.486, 0.000426, 0.879]),
-    "initializers-3": [1, 1, 0.107],
-    "initializers-4": (500, 39),
-    "initializers-5": each_width("mean of the logarithm"),
-    "initializers-6": lambda W, x: W / (x @ W).std(),
-    "activations-1": 1 / 17,
-    "activations-2": (np.abs, sign),
-    "activations-3": (0.19617, 2 / 11, 11 / 48),
-    "activations-4": 0.26,
-    "activations-5": activations.SELU_ALPHA,
-    "activations-6": lambda z: np.logaddexp(z, np.zeros((), z.dtype)),
+#: The module of answers of each chapter that has checks.
+ANSWERS = {
+    path.stem: importlib.import_module(f"answers.{path.stem}")
+    for path in sorted((Path(__file__).parent / "answers").glob("*.py"))
 }
+RIGHT = {name: a for answers in ANSWERS.values() for name, a in answers.RIGHT.items()}
+TYPICAL = [wrong for answers in ANSWERS.values() for wrong in answers.TYPICAL]
 
-TYPICAL = [
-    ("vanishing_gradients-1", 64, "largest slope"),
-    ("vanishing_gradients-1", 38, "too low. Count the layers"),
-    ("vanishing_gradients-1", 30, "too low, by more than half"),
-    ("vanishing_gradients-2", lambda z: logistic_grad(z).mean(), "not of their squar"),
-    ("vanishing_gradients-2", lambda z: (logistic_grad(z) ** 2).mean(), "its root?"),
-    ("vanishing_gradients-2", lambda z: np.exp(z) / (1 + np.exp(z)) ** 2, "one number"),
-    (
-        "vanishing_gradients-2",
-        lambda z: np.sqrt(np.mean((np.exp(z) / (1 + np.exp(z)) ** 2) ** 2)),
-        "half of them are large and positive, is wrong: it is nan",
-    ),
-    ("vanishing_gradients-3", lambda n: 2 / n, "their standard deviation?"),
-    ("vanishing_gradients-3", lambda n: np.sqrt(1 / n), "how many of the units"),
-    ("vanishing_gradients-3", lambda n: 2 / np.sqrt(n), "too high"),
-    ("vanishing_gradients-4", lambda W, b: (W / 2, b / 2), "biases forget the mean"),
-    ("vanishing_gradients-4", lambda W, b: (W / 2, b / 2), "the half before"),
-    ("vanishing_gradients-4", lambda W, b: (W / 4, b + W.sum(axis=0) / 2), "halved"),
-    ("vanishing_gradients-4", lambda W, b: W / 4, "must return a pair of arrays"),
-    ("vanishing_gradients-4", lambda W, b: (W / 4, b + W.sum(axis=1)), "raises ValueE"),
-    (
-        "vanishing_gradients-5",
-        lambda gs, limit: [np.clip(g, -limit, limit) for g in gs],
-        "changes the direction",
-    ),
-    (
-        "vanishing_gradients-5",
-        lambda gs, limit: at_most(gs, limit, map(np.linalg.norm, gs)),
-        "take that of all together",
-    ),
-    (
-        "vanishing_gradients-5",
-        lambda gs, limit: [g * limit / np.linalg.norm(gs[0]) for g in gs],
-        "gradients of zeros, is wrong: it is nan",
-    ),
-    ("vanishing_gradients-6", 1.2023, "edge of a net of twice the depth"),
-    ("vanishing_gradients-6", 1.0, "too low, by less than half"),
-    ("initializers-1", 20, "too high, by orders of magnitude"),
-    ("initializers-1", 0, "too low"),
-    ("initializers-2", [1, 1, 1], "SiLU is too high, by orders of magnitude"),
-    ("initializers-2", [0.4, 0.000426, 0.879], "GELU is too low, by less than half"),
-    ("initializers-3", [1, 1, 1], "The product of two layers is not one"),
-    ("initializers-3", [1, 4**10, 0.107], "undoes what the one before it did"),
-    ("initializers-3", [1, 1, 1.6], "the factor of one layer"),
-    ("initializers-4", [503, 66], "tanh takes its share"),
-    ("initializers-4", [1000, 39], "weights is too high"),
-    ("initializers-4", 503, "must be a pair; got int"),
-    ("initializers-5", each_width("logarithm of the mean"), "logarithm of the mean."),
-    ("initializers-5", [0, 0, 0, 0], "at the first width is too high"),
-    ("initializers-6", lambda W, x: W / (x @ W).std(axis=0), "one is for all of them"),
-    ("initializers-6", lambda W, x: W / (x @ W).var(), "divided by the variance"),
-    ("initializers-6", lambda W, x: W / W.std(), "their own standard deviation"),
-    ("initializers-6", lambda W, x: W.__itruediv__((x @ W).std()), "return new ones"),
-    ("activations-1", 17, "That is a count"),
-    ("activations-1", 1 / 1079, "share of the images"),
-    ("activations-1", 64 / 1079, "is a step too"),
-    ("activations-2", (np.abs, np.sign), "derivative is wrong at 0: it is zero"),
-    ("activations-2", (lambda z: -z, sign), "positive input: it is of the wrong sign"),
-    ("activations-2", (np.abs, lambda z: np.where(z > 0, 1.0, -1.0)), "keep the dtype"),
-    ("activations-2", np.abs, "must be a pair; got ufunc"),
-    ("activations-3", [2 / 11, 2 / 11, 11 / 48], "not the mean of the slopes"),
-    ("activations-3", [0.19617, 5.5, 11 / 48], "the slope is what it divides by"),
-    ("activations-4", BEFORE.value, "before the shift"),
-    ("activations-4", 0.002, "a shift for each pixel"),
-    ("activations-4", 26, "too high, by orders of magnitude"),
-    ("activations-5", 1.0, "the mean of the outputs is positive"),
-    ("activations-5", 2.0, "the mean of the outputs is negative"),
-    (
-        "activations-6",
-        lambda z: np.log(1 + np.exp(z)),
-        "positive input: it is infinite",
-    ),
-    ("activations-6", lambda z: np.log(1 + np.exp(z)), "negative input: it is zero"),
-    ("activations-6", lambda z: np.float64(softplus(z)), "keep the dtype"),
-    ("activations-6", lambda z: softplus(z).sum(), "the shape of its input"),
-    ("activations-6", lambda z: float(z), "raises TypeError"),
-    ("activations-6", changing, "changes the array"),
-    ("activations-6", lambda z: np.maximum(z, 0), "wrong at 0: it is zero"),
-]
 #: Nothing, and what answers no exercise.
 NO_ANSWERS = ["61", {}, [], [[1], [1, 2]], np.nan, True, 1j, object(), lambda: 1]
 
