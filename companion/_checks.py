@@ -55,7 +55,8 @@ def integer(function, name, value, *, minimum):
 
 def boolean(function, name, value):
     """Return `value` if it is True or False."""
-    if not isinstance(value, bool | np.bool_):
+    # Older versions of PyTorch cannot compile a union of types.
+    if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{function}: `{name}` must be True or False; got {value!r}.")
     return bool(value)
 

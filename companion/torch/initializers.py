@@ -82,7 +82,8 @@ def variance_scaling_(
 
 def _check_generator(function, generator):
     """Require that `generator` is one of PyTorch's, or none."""
-    if not isinstance(generator, torch.Generator | None):
+    # Older versions of PyTorch cannot compile `torch.Generator | None`.
+    if generator is not None and not isinstance(generator, torch.Generator):
         raise TypeError(
             f"{function}: `generator` must be a torch.Generator or None; got "
             f"{type(generator).__name__}. "
