@@ -11,6 +11,7 @@ from companion import _checks
 from companion.exercises import (  # noqa: F401, each adds the checks of its chapter
     _activations,
     _initializers,
+    _self_normalization,
     _vanishing_gradients,
 )
 from companion.exercises._register import CHECKS
