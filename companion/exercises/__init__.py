@@ -12,6 +12,7 @@ from companion.exercises import (  # noqa: F401, each adds the checks of its cha
     _activations,
     _dropout,
     _initializers,
+    _normalization,
     _self_normalization,
     _vanishing_gradients,
 )
