@@ -37,7 +37,7 @@ def _relu(answer):
             },
         ),
         Number(
-            "The variance of the weights, times the number of inputs",
+            "The variance of the weights times the number of inputs",
             2 * keep,
             within=0.02,
             mistakes={

@@ -81,10 +81,10 @@ def _two_rows(answer):
             "Batch mean and variance depend on the inputs too.": (
                 lambda var, eps: (var + eps) ** -0.5
             ),
-            "That is the share that is left, and the layer divides it.": (
+            "That is the share that is left: the layer divides it besides.": (
                 lambda var, eps: eps / (var + eps)
             ),
-            "That is nearly the share that is left, and the layer divides it.": (
+            "That is nearly the share that is left: the layer divides it besides.": (
                 lambda var, eps: eps / var
             ),
             "That is nearly so, if epsilon is small.": (
@@ -96,12 +96,12 @@ def _two_rows(answer):
 
 @exercise("normalization-3", "the gradient of the bias, and the numbers that are saved")
 def _bias(answer):
-    each = "A convolution has one bias for each channel."
+    each = "What of a convolution has a bias of its own: weights, pixels, channels?"
     pixel = "To add the same number to all inputs of a unit: what does it change?"
     yield from numbers(
         answer,
         Number("The gradient of the bias", 0.0, beside=1e-6, high=pixel, low=pixel),
-        Number("The number of numbers", 64, within=0, high=each, low=each),
+        Number("The number of biases saved", 64, within=0, high=each, low=each),
     )
 
 
@@ -281,32 +281,36 @@ def _camera(answer):
 
 @exercise("normalization-8", "a function of two lengths, the rate and the decay")
 def _decay(answer):
+    def after(W, g, eta, decay):
+        return np.hypot((1 - eta * decay) * W, eta * g)
+
     yield from formula(
         answer,
-        lambda W, g, eta, decay: np.hypot((1 - eta * decay) * W, eta * g),
+        after,
         [(2, 1, 0.5, 0.4), (10, 3, 0.05, 0), (1, 4, 0.5, 0.1), (3, 0, 0.1, 0.2)],
         mistakes={
-            "The weights do not decay.": lambda W, g, eta, decay: np.hypot(W, eta * g),
-            "The gradient is at right angles to the weights: it does not shorten "
-            "them.": lambda W, g, eta, decay: (1 - eta * decay) * W - eta * g,
-            "The gradient is at right angles to the weights: the lengths do not add."
-            "": lambda W, g, eta, decay: (1 - eta * decay) * W + eta * g,
-            "The gradient is at right angles to the weights, but it moves them all "
-            "the same.": lambda W, g, eta, decay: (1 - eta * decay) * W,
-            "The decay joins the gradient: the rate multiplies it too.": (
-                lambda W, g, eta, decay: np.hypot((1 - decay) * W, eta * g)
-            ),
-            "The rate multiplies the gradient too.": (
-                lambda W, g, eta, decay: np.hypot((1 - eta * decay) * W, g)
+            "The weights do not decay.": lambda W, g, e, d: after(W, g, e, 0),
+            "The decay makes weights shorter, not longer.": (
+                lambda W, g, e, d: after(W, g, e, -d)
             ),
             "The decay adds the weights once, not twice.": (
-                lambda W, g, eta, decay: np.hypot((1 - 2 * eta * decay) * W, eta * g)
+                lambda W, g, e, d: after(W, g, e, 2 * d)
             ),
-            "The decay makes weights shorter, not longer.": (
-                lambda W, g, eta, decay: np.hypot((1 + eta * decay) * W, eta * g)
+            "The decay joins the gradient: the rate multiplies it too.": (
+                lambda W, g, e, d: after(W, g, e, d / e)
             ),
-            "That is the square of the length.": (
-                lambda W, g, eta, decay: ((1 - eta * decay) * W) ** 2 + (eta * g) ** 2
+            "The rate multiplies the gradient too.": (
+                lambda W, g, e, d: after(W, g / e, e, d)
             ),
+            "The gradient is at right angles: it does not shorten the weights.": (
+                lambda W, g, e, d: W - e * (d * W + g)
+            ),
+            "The gradient is at right angles: the lengths do not add.": (
+                lambda W, g, e, d: W - e * (d * W - g)
+            ),
+            "The gradient is at right angles, but it moves the weights all the same.": (
+                lambda W, g, e, d: after(W, 0, e, d)
+            ),
+            "That is the square of the length.": lambda *given: after(*given) ** 2,
         },
     )

@@ -91,13 +91,17 @@ TYPICAL = [
     ("normalization-1", (Y, GAMMA_BETA, [1.5, -1.5]), "must have another shape"),
     ("normalization-2", lambda var, eps: 0, "zero without epsilon only"),
     ("normalization-2", lambda var, eps: (var + eps) ** -0.5, "depend on the inputs"),
-    ("normalization-2", lambda var, eps: eps / (var + eps), "and the layer divides it"),
+    (
+        "normalization-2",
+        lambda var, eps: eps / (var + eps),
+        "That is the share that is left",
+    ),
     ("normalization-2", lambda var, eps: eps / var, "That is nearly the share"),
     ("normalization-2", lambda var, eps: eps / var**1.5, "if epsilon is small"),
     ("normalization-2", lambda x, dy, eps: 0, "raises TypeError"),
     ("normalization-3", (1, 64), "what does it change?"),
-    ("normalization-3", (0, 128), "one bias for each channel"),
-    ("normalization-3", (0, 576), "one bias for each channel"),
+    ("normalization-3", (0, 128), "has a bias of its own"),
+    ("normalization-3", (0, 576), "has a bias of its own"),
     ("normalization-4", variance(within), "lacks what lies between the parts."),
     (
         "normalization-4",
@@ -207,7 +211,7 @@ TYPICAL = [
     (
         "normalization-8",
         lambda W, g, eta, decay: W - eta * (g + decay * W),
-        "it does not shorten them",
+        "it does not shorten the weights",
     ),
     (
         "normalization-8",
