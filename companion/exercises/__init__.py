@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from companion import _checks
 from companion.exercises import (  # noqa: F401, each adds the checks of its chapter
     _activations,
+    _dropout,
     _initializers,
+    _normalization,
+    _self_normalization,
     _vanishing_gradients,
 )
 from companion.exercises._register import CHECKS

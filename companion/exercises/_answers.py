@@ -113,15 +113,56 @@ def function(answer, reference, *, what="The answer", regions=REGIONS, beside=1e
         yield f"{what} must keep the dtype: float32 in, float32 out."
 
 
-def array(got, expected, what, *, beside=1e-12):
-    """Yield what is wrong with an array."""
-    got = _array(got)
+def measured(what, fact, within=0.0, **options):
+    """Return the :class:`Number` of a recorded mean over seeds, for any other seeds.
+
+    Two such means nearly always lie within one and a half of the interval's halves.
+    """
+    return Number(what, fact.value, within, 0.75 * (fact.high - fact.low), **options)
+
+
+def formula(answer, reference, cases, *, mistakes=None, what="The answer"):
+    """Yield what is wrong with a function of numbers that returns one number.
+
+    It is compared with `reference` for all of `cases`, each a tuple of arguments.  Of
+    `mistakes`, hints and the functions that a typical mistake leads to, the first that
+    agrees with it is told.
+    """
+    values = []
+    for case in cases:
+        got, problem = call(answer, *case, what=what)
+        if problem is None and got.size != 1:
+            problem = f"{what} must return one number."
+        if problem:
+            yield problem
+            return
+        values.append(got.item())
+    values, expected = np.array(values), np.array([reference(*case) for case in cases])
+    wrong = {
+        hint: np.array([mistake(*case) for case in cases])
+        for hint, mistake in (mistakes or {}).items()
+    }
+    yield from array(values, expected, what, mistakes=wrong)
+
+
+def array(got, expected, what, *, beside=1e-12, mistakes=None):
+    """Yield what is wrong with an array; an axis of length one more or less is not.
+
+    `mistakes` are hints and the arrays that a typical mistake leads to.
+    """
+    got, expected = _array(got), np.asarray(expected)
     if got is None:
         yield f"{what} must hold numbers."
-    elif got.shape != np.shape(expected):
+    elif got.squeeze().shape != expected.squeeze().shape:
         yield f"{what} must have another shape."
     else:
-        yield from _compare(got, np.asarray(expected), f"{what} is wrong", beside)
+        got = got.reshape(expected.shape)
+        problems = list(_compare(got, expected, f"{what} is wrong", beside))
+        for hint, mistake in (mistakes or {}).items() if problems else ():
+            if np.allclose(got, mistake, rtol=1e-6, atol=beside):
+                problems = [hint]
+                break
+        yield from problems
 
 
 def call(function, *arguments, what="The answer", parts=1):
