@@ -11,9 +11,13 @@ QUIET := TQDM_DISABLE=1 OMP_NUM_THREADS=1
 NBVAL := $(QUIET) $(BIN)/pytest --nbval --nbval-current-env -p no:cacheprovider -q \
 	-n 2 --dist loadscope
 
+LOWEST := _build/lowest
+# They read the built book, or build a part of it.
+BOOK_TESTS := test_published.py test_reference.py test_site.py
+
 .DEFAULT_GOAL := help
 .PHONY: help book test lint unit test-gpu notebooks site execute record claims \
-	conventions exercises portable bench benchmarks clean
+	conventions exercises portable test-lowest bench benchmarks clean
 .DELETE_ON_ERROR:
 
 help:  ## list the commands
@@ -64,8 +68,16 @@ conventions: $(READY)  ## write the page of framework conventions from measureme
 exercises: $(READY)  ## write the notebooks of exercises from those of the chapters
 	$(BIN)/python tests/exercise_notebooks.py
 
-portable: $(READY)  ## run the notebooks as on an old machine with a single core
-	env $$($(BIN)/python tests/old_machine.py) $(NBVAL) $(NOTEBOOKS)
+portable: $(READY)  ## run the published notebooks with Colab's versions on an old core
+	$(QUIET) $(BIN)/python tests/elsewhere.py
+
+test-lowest: $(READY)  ## test the package with the oldest versions that it may have
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
+		-e .[torch,tensorflow,plot,studies,test]
+	@# Newer versions of what those need may call them out of date.
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/pytest -q -n 2 --dist loadfile -p no:cacheprovider \
+		-W default::DeprecationWarning $(addprefix --ignore=tests/,$(BOOK_TESTS))
 
 bench: $(READY)  ## measure ratios of speed and memory, and write them down
 	$(BIN)/pytest -q -s tests/benchmarks/*.py

@@ -1,7 +1,7 @@
 """Print the settings that make this machine compute like an old one with one core.
 
-``env $(python tests/old_machine.py) COMMAND``: one thread, and none of the newer
-instructions for which NumPy, OpenBLAS, PyTorch, oneDNN and the C library have code.
+``elsewhere.py`` uses them: one thread, and none of the newer instructions for which
+NumPy, OpenBLAS, PyTorch, oneDNN and the C library have code.
 """
 
 import platform

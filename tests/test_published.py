@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import elsewhere
 import nbformat
 import published
 import pytest
@@ -68,6 +69,13 @@ def test_half_an_address_is_refused(wrong, message):
 def test_no_address_is_no_copy():
     assert published.copy_of({}) is None
     assert published.copy_of(OWN) == ("OWNER/REPO", COMMIT)
+
+
+def test_a_package_that_moves_is_found():
+    before = {"numpy": "2.0.2", "torch": "2.11.0", "tqdm": "4.67.3"}
+    after = {"numpy": "2.4.6", "torch": "2.11.0", "flint": "0.8.0"}
+    assert elsewhere.moved(before, before | {"flint": "0.8.0"}) == []
+    assert elsewhere.moved(before, after) == ["numpy", "tqdm"]
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import http.server
 import re
 import shutil
 import threading
+import urllib.parse
 from pathlib import Path
 
 import nbformat
@@ -162,17 +163,16 @@ def barriers(page):
     }
 
 
-@pytest.mark.parametrize(
-    ("width", "scheme"), [(1280, "light"), (390, "dark")], ids=["desktop", "phone"]
-)
+@pytest.mark.parametrize("width", [1280, 390], ids=["desktop", "phone"])
 @pytest.mark.parametrize("name", toc_pages())
-def test_a_page_works_in_a_browser(browser, site, name, width, scheme):
+def test_a_page_works_in_a_browser(browser, site, name, width):
     size = {"width": width, "height": 800}
-    page = browser.new_page(viewport=size, color_scheme=scheme)
+    page = browser.new_page(viewport=size, color_scheme="light")
     wrong = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("requestfailed", lambda request: wrong.append(request.url))
     page.on("response", lambda r: wrong.append(r.url) if r.status >= 400 else None)
+    page.on("request", lambda r: elsewhere(r.url, site) and wrong.append(r.url))
     page.goto(f"{site}/{name}.html", wait_until="load")
     has_math = page.evaluate("document.querySelector('.math') !== null")
     if has_math:
@@ -182,10 +182,22 @@ def test_a_page_works_in_a_browser(browser, site, name, width, scheme):
     broken = "[...document.images].filter(i => i.complete && !i.naturalWidth).length"
     assert page.evaluate(broken) == 0
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate("document.documentElement.dataset.theme") == scheme
-    assert barriers(page) == set()
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_selector(f"html[data-theme={scheme}]")
+        assert barriers(page) == set()
     assert set(wrong) <= {HARMLESS}
     page.close()
+
+
+def elsewhere(url, site):
+    """Whether an address is neither of the site nor in the page itself."""
+    return not url.startswith((f"{site}/", "data:", "blob:"))
+
+
+def test_other_hosts_are_told_apart():
+    assert elsewhere("https://example.org/a.js", "http://127.0.0.1:80")
+    assert not elsewhere("http://127.0.0.1:80/a.js", "http://127.0.0.1:80")
 
 
 def test_barriers_are_found(browser):
@@ -203,3 +215,78 @@ def test_the_search_finds_a_phrase(browser, site):
     page.goto(f"{site}/search.html?q=dying+ReLU")
     page.wait_for_selector("#search-results li a[href^='book/activations.html']")
     page.close()
+
+
+# --- weight and speed -----------------------------------------------------------------
+def weight(name):
+    """Return the bytes of a page and its own pictures, without what all pages share."""
+    page = (SITE / f"{name}.html").read_text("utf-8")
+    pictures = set(re.findall(r'src="[./]*/(_images/[^"]+)"', page))
+    return len(page.encode()) + sum((SITE / p).stat().st_size for p in pictures)
+
+
+@pytest.mark.parametrize("name", toc_pages())
+def test_a_page_is_light(name):
+    assert weight(name) < 1_500_000
+
+
+def test_pictures_weigh():
+    page = (SITE / "book" / "dropout.html").stat().st_size
+    assert weight("book/dropout") > page + 100_000
+
+
+PAINTED = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+
+
+@pytest.mark.parametrize("name", toc_pages())
+def test_a_page_shows_within_a_second(browser, site, name):
+    # Other tests run beside this one, so the best of some tries counts.
+    for _ in range(5):
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.goto(f"{site}/{name}.html", wait_until="load")
+        page.wait_for_function(f"{PAINTED} !== undefined")
+        painted = page.evaluate(PAINTED)
+        page.close()
+        if painted < 1000:
+            return
+    raise AssertionError(f"{name}: first shown after {painted:.0f} ms")
+
+
+# --- links ----------------------------------------------------------------------------
+def dead_links(site, name):
+    """List the links of a page that lead nowhere in the site."""
+    page = (site / f"{name}.html").read_text("utf-8")
+    dead = []
+    for link in set(re.findall(r'(?:href|src)="([^"]*)"', page)):
+        address = urllib.parse.urlsplit(html.unescape(link))
+        if address.scheme or address.netloc:
+            continue
+        target = site / f"{name}.html"
+        if address.path:
+            target = target.parent / urllib.parse.unquote(address.path)
+        if not target.is_file():
+            dead.append(link)
+        elif address.fragment and target.suffix == ".html":
+            ids = identifiers(target.resolve())
+            if urllib.parse.unquote(address.fragment) not in ids:
+                dead.append(link)
+    return dead
+
+
+@functools.cache
+def identifiers(path):
+    """Return what a link to a page can lead to."""
+    return set(re.findall(r'\s(?:id|name)="([^"]+)"', path.read_text("utf-8")))
+
+
+@pytest.mark.parametrize("name", [*toc_pages(), "genindex", "search"])
+def test_every_link_of_a_page_leads_somewhere(name):
+    assert dead_links(SITE, name) == []
+
+
+def test_a_dead_link_is_found(tmp_path):
+    (tmp_path / "b.html").write_text('<p id="here">x</p>')
+    links = ["b.html", "b.html#here", "b.html#there", "c.html", "#self", "#none"]
+    anchors = "".join(f'<a href="{link}">x</a>' for link in links)
+    (tmp_path / "a.html").write_text(f'<p id="self">{anchors}</p>')
+    assert sorted(dead_links(tmp_path, "a")) == ["#none", "b.html#there", "c.html"]
