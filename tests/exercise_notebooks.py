@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
+from exercise_texts import readable
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from companion import exercises
@@ -29,7 +30,6 @@ EXERCISE = re.compile(
     r"^```\{exercise\} (?P<title>.*)\n:label: .*\n\n(?P<text>(?s:.*?))\n```$",
     re.MULTILINE,
 )
-ROLE = re.compile(r"\{[a-z:]+\}`([^`]*)`")
 INTRODUCTION = """\
 # {title}: exercises
 
@@ -75,9 +75,8 @@ def notebook(chapter):
     cells = [new_markdown_cell(INTRODUCTION.format(title=title))]
     cells += map(new_code_cell, [first, *needed(solutions, code)])
     for number, exercise in enumerate(found, 1):
-        text = ROLE.sub(r"`\1`", exercise.text)
         heading = f"## {number}. {exercise.title}"
-        cells.append(new_markdown_cell(f"{heading}\n\n{text}"))
+        cells.append(new_markdown_cell(f"{heading}\n\n{readable(exercise.text)}"))
         if exercise.name in exercises.names():
             check = f'exercises.check("{exercise.name}", answer)'
             cells += map(new_code_cell, ["answer = None", check])

@@ -9,6 +9,7 @@ import nbformat
 import numpy as np
 import pytest
 from exercise_notebooks import BOOK, CHAPTERS
+from exercise_texts import LEFT, readable
 
 from companion import exercises
 from companion.exercises import Verdict, check
@@ -123,7 +124,7 @@ def test_a_notebook_of_exercises_shows_no_solution(chapter):
     assert not solutions & {cell.source for cell in code}
     text = "\n".join(cell.source for cell in made.cells)
     assert "solution-start" not in text
-    assert "{cite" not in text
+    assert not LEFT.findall(text)
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
@@ -136,6 +137,39 @@ def test_a_notebook_of_exercises_holds_all_that_its_solutions_use(chapter):
         uses, binds, _ = exercise_notebooks.names(source)
         assert uses <= bound
         bound |= binds
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{cite:t}`geron2019` says", "Géron (2019) says"),
+        ("cut {cite:p}`xu2015, glorot2010`", "cut (Xu et al., 2015; Glorot and Bengio"),
+        ("{ref}`claim S6 <claim-S6>`", "claim S6"),
+        ("the [last chapter](dropout.ipynb)", "the last chapter"),
+        ("[](dropout.ipynb) measures", "*Dropout"),
+        ("Solve equation {eq}`eq-chan`.", "Solve equation (1) below.\n\n$$\n"),
+        ("{eq}`eq-chi`, [](eq-chan), {eq}`eq-chi`", "below, equation (2) below, equat"),
+        ("{eq}`eq-chi`", r"\operatorname{E} \lVert \delta_{l+1} \rVert^2"),
+        ("$\\Var$ or $\\Variable$", r"$\operatorname{Var}$ or $\Variable$"),
+    ],
+)
+def test_an_exercise_is_readable_outside_the_book(text, expected):
+    assert expected in readable(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("{cite:t}`nobody1900`", KeyError),
+        ("{eq}`eq-nowhere`", KeyError),
+        ("{numref}`fig-roofline`", ValueError),
+        ("[](fig-roofline)", ValueError),
+        ("{ref}`claim-S6`", ValueError),
+    ],
+)
+def test_what_would_be_a_key_in_an_exercise_is_an_error(text, error):
+    with pytest.raises(error):
+        readable(text)
 
 
 def test_names_are_told_apart():
