@@ -40,6 +40,7 @@ class Number:
     what : str
         What it is, as the subject of a sentence.
     value : float
+        It may be infinite: then no other number is near it.
     within : float
         The relative error that is allowed.
     beside : float
@@ -60,18 +61,26 @@ class Number:
 
     def problems(self, got):
         """Yield what is wrong with one number."""
-        if not np.isfinite(got):
+        finite = np.isfinite(got) and np.isfinite(self.value)
+        error = abs(got - self.value) if finite else np.inf
+        allowed = self.within * abs(self.value) + self.beside
+        if got == self.value or (finite and error <= allowed):
+            return
+        direction = "high" if got > self.value else "low"
+        for hint, mistake in self.mistakes.items():
+            if np.isclose(got, mistake, rtol=1e-3, atol=0):
+                yield f"{self.what} is too {direction}. {hint}"
+                return
+        if np.isnan(got):
+            yield f"{self.what} is nan."
+            return
+        if np.isfinite(self.value) and not finite:
             yield f"{self.what} must be finite."
-        elif abs(got - self.value) > self.within * abs(self.value) + self.beside:
-            error = abs(got - self.value) / max(abs(self.value), self.beside)
-            amount = next(words for limit, words in AMOUNTS if error <= limit)
-            direction = "high" if got > self.value else "low"
-            meaning = self.high if got > self.value else self.low
-            for hint, mistake in self.mistakes.items():
-                if abs(got - mistake) <= 1e-3 * abs(mistake):
-                    yield f"{self.what} is too {direction}. {hint}"
-                    return
-            yield f"{self.what} is too {direction}, {amount}. {meaning}".rstrip()
+            return
+        scale = max(abs(self.value), self.beside) if finite else 1
+        amount = next(words for limit, words in AMOUNTS if error <= limit * scale)
+        meaning = self.high if direction == "high" else self.low
+        yield f"{self.what} is too {direction}, {amount}. {meaning}".rstrip()
 
 
 def numbers(answer, *expected):
@@ -192,6 +201,14 @@ def several(answer, count):
     if isinstance(answer, tuple | list) and len(answer) == count:
         return answer, None
     return None, f"The answer must be {_COUNTS[count]}; got {_kind(answer)}."
+
+
+def word(answer, options, what="The answer"):
+    """Return which of some names an answer is, and what is wrong with it or None."""
+    if isinstance(answer, str) and answer in options:
+        return answer, None
+    got = "another word" if isinstance(answer, str) else _kind(answer)
+    return None, f"{what} must be one of {', '.join(map(repr, options))}; got {got}."
 
 
 _COUNTS = {2: "a pair", 3: "a row of three", 4: "a row of four"}
