@@ -85,13 +85,21 @@ class Number:
 
 def numbers(answer, *expected):
     """Yield what is wrong with one number, or with a row of them."""
-    got = _array(answer)
-    if got is None or got.ndim > 1 or got.size != len(expected):
-        count = "one number" if len(expected) == 1 else _COUNTS[len(expected)]
-        yield f"The answer must be {count}; got {_kind(answer)}."
+    got, problem = row(answer, len(expected))
+    if problem:
+        yield problem
         return
-    for number, value in zip(expected, np.atleast_1d(got), strict=True):
+    for number, value in zip(expected, got, strict=True):
         yield from number.problems(value)
+
+
+def row(answer, count):
+    """Return the numbers of an answer, and what is wrong with their count or None."""
+    got = _array(answer)
+    if got is not None and got.ndim <= 1 and got.size == count:
+        return np.atleast_1d(got), None
+    wanted = "one number" if count == 1 else _COUNTS[count]
+    return None, f"The answer must be {wanted}; got {_kind(answer)}."
 
 
 def function(answer, reference, *, what="The answer", regions=REGIONS, beside=1e-12):
@@ -190,7 +198,7 @@ def call(function, *arguments, what="The answer", parts=1):
         pair = isinstance(result, tuple | list) and len(result) == parts
         got = [_array(part) for part in result] if pair else [None]
         got = None if any(part is None for part in got) else got
-        wanted = f"{_COUNTS[parts]} of arrays"
+        wanted = {2: "a pair of arrays", 3: "three arrays"}[parts]
     if got is None:
         return None, f"{what} must return {wanted}; got {_kind(result)}."
     return got, None
