@@ -11,6 +11,7 @@ from companion import _checks
 from companion.exercises import (  # noqa: F401, each adds the checks of its chapter
     _activations,
     _dropout,
+    _gpu,
     _initializers,
     _normalization,
     _self_normalization,
