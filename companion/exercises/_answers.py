@@ -93,12 +93,12 @@ def numbers(answer, *expected):
         yield from number.problems(value)
 
 
-def row(answer, count):
+def row(answer, count=None):
     """Return the numbers of an answer, and what is wrong with their count or None."""
     got = _array(answer)
-    if got is not None and got.ndim <= 1 and got.size == count:
+    if got is not None and got.ndim <= 1 and count in (None, got.size):
         return np.atleast_1d(got), None
-    wanted = "one number" if count == 1 else _COUNTS[count]
+    wanted = {None: "a row of numbers", 1: "one number", **_COUNTS}[count]
     return None, f"The answer must be {wanted}; got {_kind(answer)}."
 
 
