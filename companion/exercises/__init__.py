@@ -14,6 +14,7 @@ from companion.exercises import (  # noqa: F401, each adds the checks of its cha
     _gpu,
     _initializers,
     _normalization,
+    _replications,
     _self_normalization,
     _vanishing_gradients,
 )
