@@ -209,3 +209,8 @@ def test_computes_in_the_dtype_asked_for():
     ensemble.train(net, x, y, learning_rate=0.1, epochs=1)
     tensors = (*net.parameters, *net.running_means, *net.layers(x), net.logits(x))
     assert {t.dtype for t in tensors} == {torch.float32}
+
+
+def test_the_exercises_know_the_kinds_of_nets_by_the_same_names():
+    replications = importlib.import_module("companion.exercises._replications")
+    assert tuple(ensemble.METHODS) == replications.KINDS

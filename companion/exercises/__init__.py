@@ -14,6 +14,8 @@ from companion.exercises import (  # noqa: F401, each adds the checks of its cha
     _gpu,
     _initializers,
     _normalization,
+    _recipes,
+    _recipes_doubt,
     _replications,
     _self_normalization,
     _vanishing_gradients,
@@ -54,7 +56,7 @@ def check(name, answer):
     ----------
     name : str
         The chapter's file and the place of the exercise in it, ``"activations-3"``.
-    answer : number, sequence, array, function or a pair of functions
+    answer : number, name, sequence, array, function, or several of these
         What the exercise asks for.
 
     Returns
