@@ -83,12 +83,6 @@ class Number:
         yield f"{self.what} is too {direction}, {amount}. {meaning}".rstrip()
 
 
-def near(what, fact, beside, *, mistakes=(), **hints):
-    """Return the number of a recorded fact, which other seeds change."""
-    percent = {"That is in percent: hand in a share.": 100 * fact.value}
-    return Number(what, fact.value, 0, beside, percent | dict(mistakes), **hints)
-
-
 def numbers(answer, *expected):
     """Yield what is wrong with one number, or with a row of them."""
     got, problem = row(answer, len(expected))

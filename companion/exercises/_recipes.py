@@ -3,7 +3,7 @@
 from companion import initializers, recipes
 from companion.exercises._answers import (
     Number,
-    near,
+    measured,
     numbers,
     row,
     several,
@@ -11,7 +11,7 @@ from companion.exercises._answers import (
 from companion.exercises._register import exercise
 from companion.recorded import facts_of
 
-TURNED = "Subtract the other way round."
+PERCENT = "That is a percentage: a share is at most one."
 
 
 # --- configurations -------------------------------------------------------------------
@@ -67,13 +67,13 @@ def _one_scale(answer):
             high="Is it one scale for all of the pixels?",
             low="Is each pixel centered by its own mean? Is the scale a deviation?",
         ),
-        near(
+        measured(
             "The mean difference of the accuracies",
             gain,
-            gain.high - gain.low,  # other seeds, another grid of rates
             mistakes={
                 "That is the difference from the standardized ones.": other,
-                TURNED: -gain.value,
+                "Subtract the other way round.": -gain.value,
+                PERCENT: 100 * gain.value,
             },
         ),
     )
@@ -99,9 +99,11 @@ def _two_at_a_time(answer):
             f"That is the accuracy of {names[swap[unit]]}.": (
                 keys[swap[unit], normalization].value
             ),
+            PERCENT: 100 * fact.value,
         }
         what = f"The accuracy of {names[unit]} {words[normalization]}"
-        wanted.append(near(what, fact, 0.025, mistakes=mistakes))
+        # Other seeds are as near, and so is every way to guess.
+        wanted.append(Number(what, fact.value, 0, beside=0.025, mistakes=mistakes))
     yield from numbers(answer, *wanted)
 
 
@@ -131,23 +133,24 @@ def _one_cycle(answer):
 @exercise("recipes-5", "three accuracies: whole, constant momentum, no last part")
 def _which_half(answer):
     facts = facts_of("recipes")
-    yield from numbers(
-        answer,
-        *(
-            near(
+    wanted = []
+    for name, key in (
+        ("the whole cycle", "1cycle"),
+        ("a constant momentum", "constant momentum"),
+        ("no last part", "no last part"),
+    ):
+        fact = facts[f"accuracy, {key}"]
+        wanted.append(
+            measured(
                 f"The accuracy with {name}",
-                facts[f"accuracy, {key}"],
-                0.02,
+                fact,
+                within=0.01,
+                mistakes={PERCENT: 100 * fact.value},
                 high="Is it the accuracy on the test images?",
                 low="Are the rates those of the chapter, and the epochs five?",
             )
-            for name, key in (
-                ("the whole cycle", "1cycle"),
-                ("a constant momentum", "constant momentum"),
-                ("no last part", "no last part"),
-            )
-        ),
-    )
+        )
+    yield from numbers(answer, *wanted)
 
 
 # --- small and fast nets --------------------------------------------------------------
@@ -180,7 +183,7 @@ def _sparse(answer):
             "The share of zeros",
             share,
             mistakes={
-                "That is in percent: hand in a share.": 100 * share,
+                PERCENT: 100 * share,
                 "Where the rows begin takes bytes too.": 0.5,
                 "That is the share of the numbers that are kept.": 1 - share,
                 "A number that is kept comes with its column.": (n + 1) / n**2,
@@ -202,7 +205,8 @@ def _clip(answer):
         yield "An accuracy is a share of the images."
         return
     whole, clipped, short, mended = got
-    problems = list(near("The accuracy in float32", plain, 0.05).problems(whole))
+    wanted = Number("The accuracy in float32", plain.value, 0, beside=0.05)
+    problems = list(wanted.problems(whole))
     if problems:
         yield from problems
         return

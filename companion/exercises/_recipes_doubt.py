@@ -4,9 +4,9 @@ import numpy as np
 
 from companion.exercises._answers import (
     Number,
-    array,
     call,
-    near,
+    formula,
+    measured,
     numbers,
     row,
     several,
@@ -15,7 +15,7 @@ from companion.exercises._answers import (
 from companion.exercises._register import exercise
 from companion.recorded import facts_of
 
-TURNED = "Subtract the other way round."
+PERCENT = "That is a percentage: a share is at most one."
 
 
 # --- doubt ----------------------------------------------------------------------------
@@ -61,33 +61,27 @@ def _extremes(answer):
 @exercise("recipes-10", "a function of probabilities, one row for each pass")
 def _averaging(answer):
     rng = np.random.default_rng(0)
-    for n_passes, n_classes in ((20, 10), (3, 4)):
-        p = rng.dirichlet(np.ones(n_classes), n_passes)
-        got, problem = call(answer, p.copy())
-        if problem is None and got.size != 1:
-            problem = "The answer must return one number for one image."
-        if problem:
-            yield problem
-            return
-        gain, got = p.var(axis=0).sum(), float(got.squeeze())
-        for hint, mistake in (
-            (
-                "Divide by the number of passes, not one less.",
-                p.var(0, ddof=1).sum(),
+    yield from formula(
+        answer,
+        lambda p: p.var(axis=0).sum(),
+        [(rng.dirichlet(np.ones(k), passes),) for k, passes in ((10, 20), (4, 3))],
+        mistakes={
+            "Divide by the number of passes, not one less.": (
+                lambda p: p.var(axis=0, ddof=1).sum()
             ),
-            ("Add up the classes; that is their mean.", gain / n_classes),
-            ("The answer adds up the passes: take their mean.", gain * n_passes),
-            ("The answer adds up deviations, not variances.", p.std(axis=0).sum()),
-            ("The variance is over the passes, not over the classes.", p.var(1).sum()),
-            ("It gains: a mean of squares is above the square of the mean.", -gain),
-        ):
-            if np.isclose(got, mistake, rtol=1e-6):
-                yield hint
-                return
-        problems = list(array(got, gain, "The answer"))
-        if problems:
-            yield from problems
-            return
+            "Add up the classes; that is their mean.": lambda p: p.var(axis=0).mean(),
+            "Take the mean over the passes; that is their sum.": (
+                lambda p: p.var(axis=0).sum() * len(p)
+            ),
+            "Add up variances, not deviations.": lambda p: p.std(axis=0).sum(),
+            "The variance is over the passes, not over the classes.": (
+                lambda p: p.var(axis=1).sum()
+            ),
+            "It gains: a mean of squares is above the square of the mean.": (
+                lambda p: -p.var(axis=0).sum()
+            ),
+        },
+    )
 
 
 # --- few labels -----------------------------------------------------------------------
@@ -122,13 +116,13 @@ def _unfreeze(answer):
     scratch = facts["accuracy, unfrozen minus from scratch"].value
     yield from numbers(
         answer,
-        near(
+        measured(
             "The mean difference",
             fact,
-            fact.high - fact.low,  # other seeds
             mistakes={
                 "That is the difference from nets that start from scratch.": scratch,
-                TURNED: -fact.value,
+                "Subtract the other way round.": -fact.value,
+                PERCENT: 100 * fact.value,
             },
             high="Is it the accuracy on the test images, of the last step?",
             low="Are the nets those that know the other classes, on the same seeds?",
@@ -146,9 +140,18 @@ def _other_kind(answer):
         ("the disagreement", "disagreement"),
     ):
         fact = facts[f"ROC area, turned or upright, {key}"]
-        turned = {"That is how often the upright image has more.": 1 - fact.value}
-        low = "Of how many pairs does the turned image have more doubt?"
-        wanted.append(near(f"The area of {name}", fact, 0.03, mistakes=turned, low=low))
+        wanted.append(
+            measured(
+                f"The area of {name}",
+                fact,
+                within=0.02,
+                mistakes={
+                    "That is how often the upright image has more.": 1 - fact.value,
+                    PERCENT: 100 * fact.value,
+                },
+                low="Of how many pairs does the turned image have more doubt?",
+            )
+        )
     yield from numbers(answer, *wanted)
 
 

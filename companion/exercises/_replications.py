@@ -75,7 +75,7 @@ def _luck(answer):
             within=0.01,
             mistakes={
                 "Subtract the other way round.": -luck,
-                "That is in percent: hand in a share.": 100 * luck,
+                "That is a percentage: a share is at most one.": 100 * luck,
             },
             low="Is it the best of the settings, and the mean of all test accuracies?",
             high="Do you subtract the mean of all test accuracies of the same net?",
@@ -97,7 +97,7 @@ def _ties(answer):
                 f"That is the share on {other} tasks.": (
                     facts[f"{entry}, {other} tasks"].value
                 ),
-                "That is in percent: hand in a share.": 100 * share,
+                "That is a percentage: a share is at most one.": 100 * share,
             }
             if entry == changed:
                 among = share / facts[f"{tied}, {size} tasks"].value

@@ -42,10 +42,10 @@ TYPICAL = [
     ("replications-2", [163, 8], "enters by its square"),
     ("replications-2", [16, 325], "for seven methods is too low, by more than half"),
     ("replications-3", -LUCK, "the other way round"),
-    ("replications-3", 100 * LUCK, "in percent"),
+    ("replications-3", 100 * LUCK, "a percentage"),
     ("replications-3", -0.0023, "Is it the best of the settings"),
     ("replications-4", TIES[[2, 3, 0, 1]], "That is the share on large tasks"),
-    ("replications-4", 100 * TIES, "in percent"),
+    ("replications-4", 100 * TIES, "a percentage"),
     (
         "replications-4",
         TIES / [1, TIES[0], 1, TIES[2]],
