@@ -16,7 +16,7 @@ LOWEST := _build/lowest
 BOOK_TESTS := test_published.py test_reference.py test_site.py
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint unit test-gpu notebooks site execute record claims \
+.PHONY: help book pdf test lint unit test-gpu notebooks site execute record claims \
 	conventions exercises portable test-lowest bench benchmarks clean
 .DELETE_ON_ERROR:
 
@@ -28,6 +28,9 @@ book: $(READY)  ## render the book to _build/html
 	$(BIN)/jupyter-book build . -n -W --keep-going --quiet \
 		|| { rm -rf _build/.doctrees; exit 1; }
 	@echo "The book is in _build/html/index.html"
+
+pdf: book  ## print the book to _build/signal-all-the-way-down.pdf, with Chromium
+	$(BIN)/python tests/pdf.py
 
 test: lint notebooks unit  ## run everything that guards the project
 
