@@ -13,10 +13,10 @@ NBVAL := $(QUIET) $(BIN)/pytest --nbval --nbval-current-env -p no:cacheprovider 
 
 LOWEST := _build/lowest
 # They read the built book, or build a part of it.
-BOOK_TESTS := test_published.py test_reference.py test_site.py
+BOOK_TESTS := test_published.py test_reference.py test_site.py test_slides.py
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint unit test-gpu notebooks site execute record claims \
+.PHONY: help book slides test lint unit test-gpu notebooks site execute record claims \
 	conventions exercises portable test-lowest bench benchmarks clean
 .DELETE_ON_ERROR:
 
@@ -29,13 +29,16 @@ book: $(READY)  ## render the book to _build/html
 		|| { rm -rf _build/.doctrees; exit 1; }
 	@echo "The book is in _build/html/index.html"
 
+slides: $(READY)  ## make slides of the chapters in _build/slides
+	$(BIN)/python tests/slides.py
+
 test: lint notebooks unit  ## run everything that guards the project
 
 lint: $(READY)  ## check style and layout of the code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-unit: book  ## run the tests of the package and of the rendered site, two files at a time
+unit: book slides  ## run the tests of the package, of the site and of the slides
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile
 	@# Kernels for GPUs run on a CPU too, slowly, if Triton is told so before it starts.
 	OMP_NUM_THREADS=1 TRITON_INTERPRET=1 $(BIN)/pytest -q -n 2 tests/test_torch_kernels.py \
