@@ -187,7 +187,7 @@ class Prose:
                 return f"Fig. {numbers()[content]}"
             case "download" if target:
                 return f"<code>{escape(text)}</code>"
-            case "ref" if target:
+            case "term" | "ref" if role == "term" or target:
                 return escape(text)
             case "ref":
                 return "an exercise" if text.startswith("exercise") else "elsewhere"
