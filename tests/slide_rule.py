@@ -155,18 +155,22 @@ class Deck:
         self.add("text", "You will be able to", body=body)
 
     def question(self, block):
+        def size(lead):
+            return sum(b.size for b in lead) + block.size + 3
+
         lead = self.shown(self.waiting)
-        if sum(b.size for b in lead) + block.size + 3 > LINES and self.worth_a_slide():
+        if size(lead) > LINES and self.worth_a_slide():
             self.flush()
             lead = []
-        notes = "".join(b.html for b in self.waiting)
-        while lead and sum(b.size for b in lead) + block.size + 3 > LINES:
+        if size(lead) > LINES:  # several claims at once, or much prose
+            lead = [b for b in lead if b.kind != "claim"]
+        while lead and size(lead) > LINES:
             lead = lead[1:]
+        body = "".join(b.short for b in lead)
+        body += f'<div class="question"><h3>Predict</h3>{block.html}</div>'
+        notes = "".join(b.html for b in self.waiting)
         self.waiting = []
-        asked = f'<div class="question"><h3>Predict</h3>{block.html}</div>'
-        body = "".join(b.short for b in lead) + asked
-        size = sum(b.size for b in lead) + block.size + 3
-        self.add("question", self.heading, body=body, notes=notes, size=size)
+        self.add("question", self.heading, body=body, notes=notes, size=size(lead))
         self.asked = True
 
     def figure(self, cell):

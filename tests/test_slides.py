@@ -15,10 +15,10 @@ import slide_rule
 import slide_text
 from slide_text import BOOK, chapters
 from slides import SLIDES
-from test_site import BROWSER, text_of
+from test_site import BROWSER, barriers, text_of
 
 #: A lecture of one meeting or two.
-SANE = range(15, 51)
+SANE = range(15, 56)
 SMALLEST = 70  # percent of the usual size
 #: What MyST and Markdown look like where nothing has rendered them.
 RAW = re.compile(r"\{[a-z:]+\}`|```|:::|\]\(|\\\(|\\\[|\$\$|(?<!\*)\*\*[A-Z]|\{#|cite:")
@@ -50,6 +50,10 @@ LOOK = """() => {
     rights: slides.map((slide) => Math.max(
       ...[...slide.querySelectorAll("pre, table, img, .body > *")]
         .map((e) => e.offsetLeft + e.offsetWidth))),
+    wide: slides.flatMap((slide, i) =>
+      [...slide.querySelectorAll(".math svg")].some((e) =>
+        e.getBoundingClientRect().right >
+        e.closest(".math").getBoundingClientRect().right + 1) ? [i + 1] : []),
     sizes: slides.map((slide) => parseInt(slide.style.fontSize || "100")),
   };
 }"""
@@ -94,6 +98,7 @@ def faults(look, notebook):
             found.append(f"slide {i} is larger than it may be")
         if look["sizes"][i - 1] < SMALLEST:
             found.append(f"slide {i} is too small to read")
+    found += [f"slide {i} has a formula that is too wide" for i in look["wide"]]
     return found
 
 
@@ -180,6 +185,7 @@ GOOD = {
     "wrong": 0,
     "bottoms": [600] * 20,
     "rights": [1000] * 20,
+    "wide": [],
     "sizes": [100] * 20,
 }
 
@@ -203,6 +209,7 @@ GOOD = {
         ({"formulas": 0}, "none at all"),
         ({"bottoms": [600] * 19 + [800]}, "slide 20 is larger"),
         ({"rights": [1300] * 20}, "slide 1 is larger"),
+        ({"wide": [3]}, "slide 3 has a formula that is too wide"),
         ({"sizes": [50] * 20}, "slide 1 is too small"),
     ],
     ids=lambda value: value if isinstance(value, str) else next(iter(value)),
@@ -224,6 +231,7 @@ def test_what_is_seen_of_a_bad_page(browser):
     page.evaluate("""() => {
       const slide = document.querySelector(".slides section section");
       slide.innerHTML += "<p style='height: 900px'>See {eq}`eq-chi`.</p>" +
+        "<div class='math' style='width: 90px'><svg width='200'></svg></div>" +
         "<p class='stored'>rate: 7.77</p><img src='data:image/png;base64,AAAA'>";
     }""")
     notebook = nbformat.read(BOOK / "gpu.ipynb", as_version=4)
@@ -255,6 +263,27 @@ def test_the_notes_of_the_speaker_open_without_a_network(browser):
     page.evaluate("Reveal.slide(1, 0)")
     notes.get_by_text("independent of").first.wait_for()
     page.context.close()
+
+
+@pytest.mark.parametrize("kind", ["question", "figure", "claim", "box", "claims"])
+def test_a_slide_has_no_barriers(browser, kind):
+    page, _, _ = open_deck(browser, (SLIDES / "dropout.html").as_uri())
+    page.evaluate(f"""() => {{
+      const slide = document.querySelector("section section[data-kind={kind}]");
+      const at = Reveal.getIndices(slide);
+      Reveal.slide(at.h, at.v, 9);
+    }}""")
+    assert barriers(page) == set()
+    page.close()
+
+
+def test_a_print_has_a_page_for_each_slide(browser):
+    address = (SLIDES / "gpu.html").as_uri()
+    page, _, _ = open_deck(browser, f"{address}?print-pdf")
+    page.wait_for_selector(".pdf-page", state="attached")
+    pages = page.locator(".pdf-page").count()
+    assert pages == len(slide_rule.Deck("gpu").slides)
+    page.close()
 
 
 def test_what_is_too_high_is_made_smaller(browser):

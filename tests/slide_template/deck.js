@@ -3,13 +3,21 @@ const HEIGHT = 720;
 const ROOM = 672; // above the line at the foot
 const SMALLEST = 70; // percent of the usual size
 
-/* Shrink what is higher than a slide; scroll if it would become too small to read. */
+/* Say whether a formula goes beyond the right margin. */
+function wide(slide) {
+  const right = (element) => element.getBoundingClientRect().right;
+  const formulas = [...slide.querySelectorAll(".math svg")];
+  return formulas.some((drawn) => right(drawn) > right(drawn.closest(".math")) + 1);
+}
+
+/* Shrink what is larger than a slide; scroll if it would become too small to read. */
 function fit() {
   for (const slide of Reveal.getSlides()) {
     const hidden = [slide, slide.parentElement].map((e) => [e, e.style.display]);
     hidden.forEach(([element]) => (element.style.display = "block"));
-    const bottom = (part) => part.offsetTop + part.offsetHeight;
-    const overflows = () => Math.max(...[...slide.children].map(bottom)) > ROOM;
+    const parts = [...slide.children];
+    const high = () => parts.some((part) => part.offsetTop + part.offsetHeight > ROOM);
+    const overflows = () => high() || wide(slide);
     for (let percent = 98; overflows() && percent >= SMALLEST; percent -= 2) {
       slide.style.fontSize = `${percent}%`;
     }
@@ -30,6 +38,8 @@ MathJax.startup.promise
       center: false,
       hash: true,
       navigationMode: "linear",
+      pdfMaxPagesPerSlide: 1,
+      pdfSeparateFragments: false,
       slideNumber: "c/t",
       transition: "none",
       plugins: [RevealNotes],
