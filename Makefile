@@ -12,8 +12,9 @@ NBVAL := $(QUIET) $(BIN)/pytest --nbval --nbval-current-env -p no:cacheprovider 
 	-n 2 --dist loadscope
 
 LOWEST := _build/lowest
-# They read the built book, or build a part of it.
-BOOK_TESTS := test_published.py test_reference.py test_site.py test_slides.py
+# They read the built book, or build a part of it or the slides.
+BOOK_TESTS := test_published.py test_reference.py test_site.py test_slides.py \
+	test_teaching.py slide_claims.py slide_rule.py slide_text.py slides.py
 
 .DEFAULT_GOAL := help
 .PHONY: help book slides test lint unit test-gpu notebooks site execute record claims \
