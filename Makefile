@@ -12,11 +12,12 @@ NBVAL := $(QUIET) $(BIN)/pytest --nbval --nbval-current-env -p no:cacheprovider 
 	-n 2 --dist loadscope
 
 LOWEST := _build/lowest
-# They read the built book, or build a part of it.
-BOOK_TESTS := test_published.py test_reference.py test_site.py
+# They read the built book, or use the tools that build it.
+BOOK_TESTS := test_pdf.py test_published.py test_reference.py test_site.py test_slides.py \
+	test_teaching.py pdf.py published.py slide_claims.py slide_rule.py slide_text.py slides.py
 
 .DEFAULT_GOAL := help
-.PHONY: help book pdf test lint unit test-gpu notebooks site execute record claims \
+.PHONY: help book slides pdf test lint unit test-gpu notebooks execute record claims \
 	conventions exercises portable test-lowest bench benchmarks clean
 .DELETE_ON_ERROR:
 
@@ -29,6 +30,9 @@ book: $(READY)  ## render the book to _build/html
 		|| { rm -rf _build/.doctrees; exit 1; }
 	@echo "The book is in _build/html/index.html"
 
+slides: $(READY)  ## make slides of the chapters in _build/slides
+	$(BIN)/python tests/slides.py
+
 pdf: book  ## print the book to _build/signal-all-the-way-down.pdf, with Chromium
 	$(BIN)/python tests/pdf.py
 
@@ -38,7 +42,7 @@ lint: $(READY)  ## check style and layout of the code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-unit: book  ## run the tests of the package and of the rendered site, two files at a time
+unit: book slides  ## run the tests of the package, of the site and of the slides
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile
 	@# Kernels for GPUs run on a CPU too, slowly, if Triton is told so before it starts.
 	OMP_NUM_THREADS=1 TRITON_INTERPRET=1 $(BIN)/pytest -q -n 2 tests/test_torch_kernels.py \

@@ -167,7 +167,10 @@ def barriers(page):
 @pytest.mark.parametrize("name", toc_pages())
 def test_a_page_works_in_a_browser(browser, site, name, width):
     size = {"width": width, "height": 800}
-    page = browser.new_page(viewport=size, color_scheme="light")
+    # Colors would change slowly, and be looked at on their way.
+    page = browser.new_page(
+        viewport=size, color_scheme="light", reduced_motion="reduce"
+    )
     wrong = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("requestfailed", lambda request: wrong.append(request.url))
