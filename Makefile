@@ -13,11 +13,11 @@ NBVAL := $(QUIET) $(BIN)/pytest --nbval --nbval-current-env -p no:cacheprovider 
 
 LOWEST := _build/lowest
 # They read the built book, or build a part of it.
-BOOK_TESTS := test_published.py test_reference.py test_site.py
+BOOK_TESTS := test_explorables_pages.py test_published.py test_reference.py test_site.py
 
 .DEFAULT_GOAL := help
 .PHONY: help book test lint unit test-gpu notebooks site execute record claims \
-	conventions exercises portable test-lowest bench benchmarks clean
+	conventions exercises pictures portable test-lowest bench benchmarks clean
 .DELETE_ON_ERROR:
 
 help:  ## list the commands
@@ -67,6 +67,9 @@ conventions: $(READY)  ## write the page of framework conventions from measureme
 
 exercises: $(READY)  ## write the notebooks of exercises from those of the chapters
 	$(BIN)/python tests/exercise_notebooks.py
+
+pictures: $(READY)  ## draw what the explorables show where scripts are off
+	$(BIN)/python tests/pictures.py
 
 portable: $(READY)  ## run the published notebooks with Colab's versions on an old core
 	$(QUIET) $(BIN)/python tests/elsewhere.py

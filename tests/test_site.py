@@ -6,23 +6,16 @@
 import base64
 import functools
 import html
-import http.server
 import re
-import shutil
-import threading
 import urllib.parse
 from pathlib import Path
 
 import nbformat
 import pytest
+from rendered import SITE
 from test_layout import toc_pages
 
 ROOT = Path(__file__).parents[1]
-SITE = ROOT / "_build" / "html"
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
-    None,
-)
 
 
 def text_of(page):
@@ -104,35 +97,6 @@ def test_no_page_needs_another_server():
             r'<(?:script|img|link)[^>]+(?:src|href)="(https?:[^"]+)"', page
         )
         assert loaded == []
-
-
-@pytest.fixture(scope="module")
-def site():
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    handler = functools.partial(Quiet, directory=SITE)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if BROWSER is None:
-        pytest.skip("no Chromium or Chrome on this machine")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        chromium = playwright.chromium.launch(executable_path=BROWSER, args=options)
-        yield chromium
-        chromium.close()
 
 
 #: Sphinx 7 writes inline scripts twice. This one, of an extension that Jupyter Book
