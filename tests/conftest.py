@@ -10,6 +10,7 @@ import threading
 import hypothesis
 import numpy as np
 import pytest
+from explorable_scripts import FOLDER, SCRIPTS
 from rendered import BROWSER, SITE
 
 # A busy machine is no fault of the code: no example has a time limit.
@@ -73,3 +74,18 @@ def browser():
         chromium = playwright.chromium.launch(executable_path=BROWSER, args=options)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="module")
+def js(browser):
+    """Give a function that evaluates one of JavaScript with Python's arguments."""
+    page = browser.new_page()
+    for name in SCRIPTS:
+        page.add_script_tag(path=FOLDER / f"{name}.js")
+
+    def call(function, *arguments):
+        plain = [np.asarray(a).tolist() if np.ndim(a) else a for a in arguments]
+        return page.evaluate(f"(values) => ({function})(...values)", plain)
+
+    yield call
+    page.close()

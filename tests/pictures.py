@@ -72,7 +72,7 @@ def predicted(depth):
     return squares, factors
 
 
-def self_normalizing_map(start=(1.0, 3.0), omega=0.3, tau=1.1):
+def self_normalizing_map(start=(1.0, 3.0), omega=0.5, tau=1.0):
     """Draw the map of mean and variance, with its fixed point and one path."""
     weights = {"weight_sum": omega, "weight_sumsq": tau}
     grid = np.meshgrid(np.linspace(-1.5, 1.5, 11), np.linspace(0.3, 3.7, 10))

@@ -1,48 +1,24 @@
-"""What the explorables compute, in a real browser, against `companion`.
+"""The net of the explorable "Signal through depth", in a real browser.
 
 The scripts are taken from the book's sources: these tests need no rendered site.
 """
 
 import itertools
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
+from explorable_scripts import FOLDER, SCRIPTS, agree
 from scipy import stats
 
 from companion import activations, initializers
 from companion.diagnostics import diagnose
 from companion.mlp import Activation, Dense, Sequential
 
-FOLDER = Path(__file__).parents[1] / "book" / "_static" / "explorables"
-#: Those without a page, in the order in which they need each other.
-SCRIPTS = ["normal", "activations", "random", "initializers", "network", "mean_field"]
 NAMES = [
     *("logistic", "tanh", "relu", "leaky_relu", "elu", "selu"),
     *("softplus", "gelu", "silu"),
 ]
-
-
-@pytest.fixture(scope="module")
-def js(browser):
-    """Give a function that evaluates one of JavaScript with Python's arguments."""
-    page = browser.new_page()
-    for name in SCRIPTS:
-        page.add_script_tag(path=FOLDER / f"{name}.js")
-
-    def call(function, *arguments):
-        plain = [np.asarray(a).tolist() if np.ndim(a) else a for a in arguments]
-        return page.evaluate(f"(values) => ({function})(...values)", plain)
-
-    yield call
-    page.close()
-
-
-def agree(ours, theirs, digits, floor=0.0):
-    """Compare numbers to so many digits, or within `floor`."""
-    tolerance = {"rtol": 10.0**-digits, "atol": floor}
-    np.testing.assert_allclose(np.asarray(ours, float), theirs, **tolerance)
 
 
 def test_the_pages_are_light():
@@ -291,3 +267,9 @@ def test_a_wide_net_follows_its_prediction(js):
         "(s) => explorables.meanField.predictFor(s).map((l) => l.meanSquare)", settings
     )
     np.testing.assert_allclose(measured, told, rtol=0.15)
+
+
+def test_a_histogram_counts_all(js):
+    values = [-9.0, -1.0, -0.5, 0.0, 0.99, 1.0, 7.0]
+    counts = js("(v) => explorables.histogram(v, -1, 1, 4)", values)
+    assert counts == [2, 1, 1, 3]

@@ -1,4 +1,4 @@
-"""The explorables as a reader meets them: in a browser, on the rendered pages."""
+"""The explorables as a reader meets them, on the rendered pages."""
 
 import json
 import re
@@ -7,9 +7,15 @@ import pictures
 import pytest
 from rendered import SITE
 
+from companion.dropout import alpha_dropout_affine
 from companion.plotting import use_style
 
-PAGES = {"signal_through_depth": 10}  # each with its number of controls
+# Each with its number of controls.
+PAGES = {"signal_through_depth": 10, "self_normalizing_map": 9}
+OTHER_PICTURES = {
+    "signal_through_depth": lambda: pictures.signal_through_depth(depth=29),
+    "self_normalizing_map": lambda: pictures.self_normalizing_map(tau=1.1),
+}
 #: What the pages hold without the explorables, of the theme and its extensions.
 OTHERS = "Identifier 'THEBE_JS_URL' has already been declared"
 
@@ -54,6 +60,15 @@ def settled(page):
     """Wait until what was changed is drawn: it is so at the next picture."""
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => done()))")
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => done()))")
+
+
+def place(page, selector):
+    """Scroll to an element, at once, and return where it is."""
+    settled(page)
+    page.eval_on_selector(
+        selector, "e => e.scrollIntoView({ block: 'center', behavior: 'instant' })"
+    )
+    return page.locator(selector).first.bounding_box()
 
 
 def broken_numbers(html):
@@ -189,17 +204,13 @@ def test_the_picture_is_the_one_that_is_drawn(name, tmp_path):
     stored = pictures.FOLDER / path.name
     # Fonts are drawn a little differently from one machine to the next.
     assert compare_images(str(stored), str(path), tol=5) is None
-    other = tmp_path / "other.png"
-    pictures.save(pictures.signal_through_depth(depth=20), other)
-    if name == "signal_through_depth":
-        assert compare_images(str(stored), str(other), tol=5) is not None
+    pictures.save(OTHER_PICTURES[name](), path)
+    assert compare_images(str(stored), str(path), tol=5) is not None
 
 
 def test_a_pointer_chooses_a_layer(opened, site):
     page = opened(f"{site}/book/signal_through_depth.html")
-    settled(page)
-    page.locator(".explorable svg[role=img]").first.scroll_into_view_if_needed()
-    box = page.locator(".explorable svg[role=img]").first.bounding_box()
+    box = place(page, ".explorable svg[role=img]")
     x, y = box["x"] + box["width"] - 15, box["y"] + 50
     page.mouse.move(x, y)
     assert drawn(page)[0].startswith("Layer 30:")
@@ -214,3 +225,67 @@ def test_the_sentences_say_what_is_computed(opened, site):
     assert "predicted 1." in drawn(page)[0]  # He's weights keep the mean square
     page.select_option("#ex-initializer", "lecun_normal")
     assert "predicted 9.8 \u00d7 10⁻⁴." in drawn(page)[0]  # these halve it: 2^-10
+
+
+def start_of(page):
+    settled(page)
+    return float(page.input_value("#ex-mean")), float(page.input_value("#ex-variance"))
+
+
+def test_the_start_is_dragged_with_a_mouse(opened, site):
+    page = opened(f"{site}/book/self_normalizing_map.html")
+    before = drawn(page)
+    box = place(page, ".ex-handle")
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    assert start_of(page) == pytest.approx((1.0, 3.0), abs=0.02)
+    page.mouse.move(x - 200, y + 50, steps=4)
+    mean, variance = start_of(page)
+    assert -1 < mean < 0.5
+    assert 2 < variance < 2.8
+    after = drawn(page)
+    assert after != before
+    assert f"mean {mean:g} and variance {variance:g}".replace("-", "\u2212") in after[0]
+    page.mouse.move(x - 5000, y)  # out of the picture
+    assert start_of(page)[0] == -2
+    page.mouse.up()
+    page.mouse.move(x, y)
+    assert start_of(page)[0] == -2  # it was let go
+
+
+def test_the_start_is_dragged_with_a_finger(opened, site):
+    page = opened(f"{site}/book/self_normalizing_map.html", has_touch=True)
+    box = place(page, ".ex-handle")
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    touch = page.context.new_cdp_session(page)
+
+    def send(kind, *points):
+        event = {"type": kind, "touchPoints": [{"x": a, "y": b} for a, b in points]}
+        touch.send("Input.dispatchTouchEvent", event)
+
+    scrolled = page.evaluate("scrollY")
+    send("touchStart", (x, y))
+    for step in range(1, 6):
+        send("touchMove", (x - 20 * step, y + 20 * step))
+    send("touchEnd")
+    mean, variance = start_of(page)
+    assert mean < 0.6
+    assert variance < 2.2
+    assert page.evaluate("scrollY") == scrolled
+
+
+def test_the_table_says_what_dropout_keeps(opened, site):
+    page = opened(f"{site}/book/self_normalizing_map.html")
+    page.select_option("#ex-kind", "alpha")
+    settled(page)
+    cells = "all => all.map((row) => row.innerText.split('\\t'))"
+    rows = page.eval_on_selector_all(".ex-table tbody tr", cells)
+    assert rows == [
+        ["before", "0", "1"],
+        ["after alpha dropout", "0", "1"],
+        ["after plain dropout", "0", f"{1 / 0.9:.3g}"],
+    ]
+    a, b = alpha_dropout_affine(0.1)
+    assert f"a = {a:.3g}, b = {b:.3g}" in page.inner_text(".ex-table caption")
+    assert "mean 0, variance 1, attracts" in page.inner_text(".ex-summary")

@@ -208,6 +208,18 @@
     };
   }
 
+  // Stars of five points.
+  function star(points, name) {
+    return (x, y) =>
+      points.map(([a, b]) => {
+        const corners = Array.from({ length: 10 }, (_, i) => {
+          const [angle, r] = [(Math.PI * i) / 5, i % 2 ? 4 : 9];
+          return `${x(a) + r * Math.sin(angle)},${y(b) - r * Math.cos(angle)}`;
+        });
+        return svg("polygon", { class: name, points: corners.join(" ") });
+      });
+  }
+
   Object.assign(explorables, { chart, decades, format, svg });
-  explorables.marks = { arrows, bands, boxes, dots, line };
+  explorables.marks = { arrows, bands, boxes, dots, line, star };
 })();

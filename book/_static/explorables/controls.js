@@ -73,9 +73,23 @@
       button.addEventListener("click", () => {
         set({ ...defaults, ...JSON.parse(button.dataset.settings) });
         root.scrollIntoView({ block: "start" });
+        root.querySelector("select, input").focus({ preventScroll: true });
       });
     }
   }
 
-  Object.assign(explorables, { controls, element, replaceStill });
+  // All changes between two pictures of the screen are one update.
+  function atNextPicture(update) {
+    let waiting = false;
+    return () => {
+      if (waiting) return;
+      waiting = true;
+      requestAnimationFrame(() => {
+        waiting = false;
+        update();
+      });
+    };
+  }
+
+  Object.assign(explorables, { atNextPicture, controls, element, replaceStill });
 })();

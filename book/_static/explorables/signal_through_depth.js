@@ -1,8 +1,8 @@
 // The page "Signal through depth": its controls, what they change, and a sentence.
 "use strict";
 (() => {
-  const { activations, controls, element, format, initializers } = explorables;
-  const { meanField, network, replaceStill, signalCharts } = explorables;
+  const { activations, atNextPicture, controls, element, format } = explorables;
+  const { initializers, meanField, network, replaceStill, signalCharts } = explorables;
 
   const labels = (table) =>
     Object.fromEntries(Object.entries(table).map(([name, { label }]) => [name, label]));
@@ -57,7 +57,8 @@
   summary.setAttribute("role", "status");
   root.append(panel, summary);
 
-  let [net, computed, waiting] = [null, "", false];
+  let [net, computed] = [null, ""];
+  const changed = atNextPicture(update);
   const { settings, defaults, set } = controls(panel, CONTROLS, changed);
   replaceStill(root, set, defaults);
   const draw = signalCharts(root, (layer) => {
@@ -66,14 +67,7 @@
   });
   new ResizeObserver(changed).observe(root);
 
-  // All changes between two pictures of the screen are one.
-  function changed() {
-    if (!waiting) requestAnimationFrame(update);
-    waiting = true;
-  }
-
   function update() {
-    waiting = false;
     settings.layer = Math.min(settings.layer, settings.depth);
     const wanted = JSON.stringify({ ...settings, layer: null });
     if (wanted !== computed) {
