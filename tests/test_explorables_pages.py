@@ -154,6 +154,7 @@ def test_what_to_try_is_set_up(page):
     buttons = page.query_selector_all("button.ex-try")
     assert len(buttons) == 5
     for button in buttons:
+        assert button.inner_text() == "Set it up"
         button.click()
         assert broken_numbers(drawn(page)[1]) == []
         for name, value in json.loads(button.get_attribute("data-settings")).items():

@@ -32,11 +32,7 @@
       },
     ],
     relu: ["ReLU", (z) => Math.max(z, 0), (z) => (z > 0 ? 1 : 0)],
-    leaky_relu: [
-      "leaky ReLU",
-      (z) => (z > 0 ? z : 0.01 * z),
-      (z) => (z > 0 ? 1 : 0.01),
-    ],
+    leaky_relu: ["leaky ReLU", (z) => (z > 0 ? z : 0.01 * z), (z) => (z > 0 ? 1 : 0.01)],
     elu: ["ELU", (z) => (z > 0 ? z : Math.expm1(z)), (z) => (z > 0 ? 1 : Math.exp(z))],
     selu: [
       "SELU",
@@ -49,11 +45,7 @@
       logistic,
     ],
     gelu: ["GELU", (z) => z * cdf(z), (z) => cdf(z) + z * density(z)],
-    silu: [
-      "SiLU",
-      (z) => z * logistic(z),
-      (z) => logistic(z) * (1 + z * logistic(-z)),
-    ],
+    silu: ["SiLU", (z) => z * logistic(z), (z) => logistic(z) * (1 + z * logistic(-z))],
   };
 
   // The largest slope, on the grid of companion.diagnostics: a slope below 5 % of it

@@ -112,7 +112,11 @@
         const text = y.log ? decadeLabel(tick) : format(parseFloat(tick.toPrecision(6)));
         return [
           svg("line", { class: "ex-grid", x1: x, x2: x + width, y1: at, y2: at }),
-          svg("text", { class: "ex-tick", x: x - 6, y: at + 4, "text-anchor": "end" }, text),
+          svg(
+            "text",
+            { class: "ex-tick", x: x - 6, y: at + 4, "text-anchor": "end" },
+            text,
+          ),
         ];
       });
     }
@@ -186,7 +190,10 @@
   function bands(intervals, name) {
     return (x, y) => {
       const [low, high] = y.domain;
-      return boxes(intervals.map((interval) => [...interval, low, high]), name)(x, y);
+      return boxes(
+        intervals.map((interval) => [...interval, low, high]),
+        name,
+      )(x, y);
     };
   }
 

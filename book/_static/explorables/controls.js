@@ -63,13 +63,14 @@
     }
   }
 
-  // Takes the place of the still picture, and gives the buttons in the text their work:
-  // each holds settings that differ from the start, as JSON.
+  // Takes the place of the still picture, and gives the buttons in the text their work
+  // and their words, which are not to be read in print.  Each holds settings that differ
+  // from the start, as JSON.
   function replaceStill(root, set, defaults) {
     root.hidden = false;
     for (const still of document.querySelectorAll(".ex-still")) still.hidden = true;
     for (const button of document.querySelectorAll("button.ex-try")) {
-      button.hidden = false;
+      Object.assign(button, { hidden: false, textContent: "Set it up" });
       button.addEventListener("click", () => {
         set({ ...defaults, ...JSON.parse(button.dataset.settings) });
         root.scrollIntoView({ block: "start" });

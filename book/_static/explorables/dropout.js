@@ -14,13 +14,22 @@
 
   // Each kind of dropout takes a mean and a variance to those behind it, and its slopes
   // are the Jacobian of that.
-  const none = { step: (state) => state, slopes: () => [[1, 0], [0, 1]] };
+  const none = {
+    step: (state) => state,
+    slopes: () => [
+      [1, 0],
+      [0, 1],
+    ],
+  };
 
   function plain(rate) {
     const q = 1 - rate;
     return {
       step: ([mean, variance]) => [mean, (variance + mean * mean) / q - mean * mean],
-      slopes: ([mean]) => [[1, 0], [2 * mean * (1 / q - 1), 1 / q]],
+      slopes: ([mean]) => [
+        [1, 0],
+        [2 * mean * (1 / q - 1), 1 / q],
+      ],
     };
   }
 

@@ -5,7 +5,10 @@
   const { chart, element, format, marks, svg } = explorables;
   const { arrows, boxes, dots, line, star } = marks;
 
-  const [MEANS, VARIANCES] = [[-2, 2], [0, 4]]; // what the plane shows
+  const [MEANS, VARIANCES] = [
+    [-2, 2],
+    [0, 4],
+  ]; // what the plane shows
   const THEOREM_1 = [-0.1, 0.1, 0.8, 1.5]; // its domain
   const SPACING = 40; // pixels between arrows, of which they are no longer than:
   const LONGEST = 28;
@@ -119,8 +122,17 @@
       x: { domain: [-0.5, last + 0.5], label: "layer *l*" },
       y: { domain: around([...values, ...level]) },
       marks: [
-        line(level.flatMap((v) => [[-0.5, v], [last + 0.5, v]]), "ex-first"),
-        dots(values.map((value, l) => [l, value]), "ex-second"),
+        line(
+          level.flatMap((v) => [
+            [-0.5, v],
+            [last + 0.5, v],
+          ]),
+          "ex-first",
+        ),
+        dots(
+          values.map((value, l) => [l, value]),
+          "ex-second",
+        ),
       ],
       description:
         `${name} layer by layer, from ${format(values[0])} at the start to ` +

@@ -17,7 +17,8 @@
   const drawn = { key: "", rng: null, weights: [] };
   function weightsOf({ initializer, width, seed, depth }) {
     const key = [initializer, width, seed].join();
-    if (key !== drawn.key) Object.assign(drawn, { key, rng: generator(seed, 2), weights: [] });
+    if (key !== drawn.key)
+      Object.assign(drawn, { key, rng: generator(seed, 2), weights: [] });
     while (drawn.weights.length < depth) {
       drawn.weights.push(drawWeights(initializer, width, drawn.rng));
     }

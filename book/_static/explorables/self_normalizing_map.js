@@ -46,7 +46,8 @@
     };
     const alone = tidy(maps.fixedPoint(layer));
     // Alpha dropout keeps the fixed point of the layers, or else (0, 1).
-    const kept = alone.radius === undefined ? [0, 1] : alone.state;
+    const rests = alone.radius !== undefined;
+    const kept = rests ? alone.state : [0, 1];
     const after = {
       none: dropout.none,
       alpha: dropout.alpha(rate, kept, settings),
@@ -57,7 +58,8 @@
     const path = maps.iterate(map, [mean, variance], layers);
     draw({ map, path, rest });
     summary.textContent = sentences(path, rest);
-    writeTable(kept, after, dropout.affine(rate, kept, settings));
+    const where = rests ? "the fixed point of layers without dropout" : "(0, 1)";
+    writeTable(where, kept, after);
   }
 
   // Without what rounding left of a 0.
@@ -86,15 +88,16 @@
     );
   }
 
-  function writeTable(kept, after, { a, b }) {
+  function writeTable(where, kept, after) {
+    const { a, b } = dropout.affine(settings.rate, kept, settings);
     const row = (tag, head, ...cells) =>
       element("tr", {}, head, ...cells.map((text) => element(tag, {}, text)));
     const of = (text) => element("th", { scope: "row" }, text);
     const numbers = (state) => state.map((value) => format(rounded(value)));
     const title =
-      `Dropping at rate ${format(settings.rate)}, at mean and variance of a layer at ` +
-      `rest. Alpha dropout: a = ${format(a)}, b = ${format(rounded(b))}, dropped units ` +
-      `are α′ = ${format(-settings.scale * settings.alpha)}.`;
+      `Dropping at rate ${format(settings.rate)}, at ${where}. Alpha dropout: a = ` +
+      `${format(a)}, b = ${format(rounded(b))}, dropped units are α′ = ` +
+      `${format(-settings.scale * settings.alpha)}.`;
     table.replaceChildren(
       element("caption", {}, title),
       element("thead", {}, row("th", element("td"), "mean", "variance")),

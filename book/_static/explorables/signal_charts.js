@@ -54,8 +54,7 @@
       const x = { domain: [-0.5, top + 0.5], label: "layer *l*" };
       const at = settings.layer;
       const cursor = bands([[at - 0.5, at + 0.5]], "ex-cursor");
-      const over = (values, from = 0) =>
-        values.map((value, l) => [l, value]).slice(from);
+      const over = (values, from = 0) => values.map((value, l) => [l, value]).slice(from);
       const of = (list, what) => list.map((layer) => layer[what]);
 
       function compared(name, what, from, simulated, about) {
@@ -142,7 +141,12 @@
     if (!(high > low)) [low, high] = [mean - 1, mean + 1];
     const width = (high - low) / BARS;
     const shares = histogram(h, low, high, BARS).map((count) => count / h.length);
-    const bars = shares.map((share, i) => [low + i * width, low + (i + 0.9) * width, 0, share]);
+    const bars = shares.map((share, i) => [
+      low + i * width,
+      low + (i + 0.9) * width,
+      0,
+      share,
+    ]);
     plot.draw({
       x: { domain: [low, high], label: l ? "*h*" : "*x*" },
       y: { domain: [0, 1.05 * Math.max(...shares)] },

@@ -71,7 +71,10 @@
     settings.layer = Math.min(settings.layer, settings.depth);
     const wanted = JSON.stringify({ ...settings, layer: null });
     if (wanted !== computed) {
-      net = { layers: network.simulate(settings), predicted: meanField.predictFor(settings) };
+      net = {
+        layers: network.simulate(settings),
+        predicted: meanField.predictFor(settings),
+      };
       computed = wanted;
     }
     draw({ ...net, settings });
