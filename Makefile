@@ -13,12 +13,13 @@ NBVAL := $(QUIET) $(BIN)/pytest --nbval --nbval-current-env -p no:cacheprovider 
 
 LOWEST := _build/lowest
 # They read the built book, or use the tools that build it.
-BOOK_TESTS := test_pdf.py test_published.py test_reference.py test_site.py test_slides.py \
-	test_teaching.py pdf.py published.py slide_claims.py slide_rule.py slide_text.py slides.py
+BOOK_TESTS := test_explorables_pages.py test_pdf.py test_published.py test_reference.py \
+	test_site.py test_slides.py test_teaching.py pdf.py published.py \
+	slide_claims.py slide_rule.py slide_text.py slides.py
 
 .DEFAULT_GOAL := help
 .PHONY: help book slides pdf test lint unit test-gpu notebooks execute record claims \
-	conventions exercises portable test-lowest bench benchmarks clean
+	conventions exercises pictures portable test-lowest bench benchmarks clean
 .DELETE_ON_ERROR:
 
 help:  ## list the commands
@@ -74,6 +75,9 @@ conventions: $(READY)  ## write the page of framework conventions from measureme
 
 exercises: $(READY)  ## write the notebooks of exercises from those of the chapters
 	$(BIN)/python tests/exercise_notebooks.py
+
+pictures: $(READY)  ## draw what the explorables show where scripts are off
+	$(BIN)/python tests/pictures.py
 
 portable: $(READY)  ## run the published notebooks with Colab's versions on an old core
 	$(QUIET) $(BIN)/python tests/elsewhere.py

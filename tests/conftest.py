@@ -1,12 +1,17 @@
 """Fixtures that several files ask for by name."""
 
 import contextlib
+import functools
+import http.server
 import importlib
 import shlex
+import threading
 
 import hypothesis
 import numpy as np
 import pytest
+from explorable_scripts import FOLDER, SCRIPTS
+from rendered import BROWSER, SITE
 
 # A busy machine is no fault of the code: no example has a time limit.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -40,3 +45,47 @@ def caller(capsys):
         return called
 
     return of
+
+
+@pytest.fixture(scope="module")
+def site():
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    handler = functools.partial(Quiet, directory=SITE)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if BROWSER is None:
+        pytest.skip("no Chromium or Chrome on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=options)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def js(browser):
+    """Give a function that evaluates one of JavaScript with Python's arguments."""
+    page = browser.new_page()
+    for name in SCRIPTS:
+        page.add_script_tag(path=FOLDER / f"{name}.js")
+
+    def call(function, *arguments):
+        plain = [np.asarray(a).tolist() if np.ndim(a) else a for a in arguments]
+        return page.evaluate(f"(values) => ({function})(...values)", plain)
+
+    yield call
+    page.close()

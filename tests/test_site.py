@@ -6,23 +6,16 @@
 import base64
 import functools
 import html
-import http.server
 import re
-import shutil
-import threading
 import urllib.parse
 from pathlib import Path
 
 import nbformat
 import pytest
+from rendered import SITE
 from test_layout import toc_pages
 
 ROOT = Path(__file__).parents[1]
-SITE = ROOT / "_build" / "html"
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
-    None,
-)
 
 
 def text_of(page):
@@ -106,35 +99,6 @@ def test_no_page_needs_another_server():
         assert loaded == []
 
 
-@pytest.fixture(scope="module")
-def site():
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    handler = functools.partial(Quiet, directory=SITE)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if BROWSER is None:
-        pytest.skip("no Chromium or Chrome on this machine")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        chromium = playwright.chromium.launch(executable_path=BROWSER, args=options)
-        yield chromium
-        chromium.close()
-
-
 #: Sphinx 7 writes inline scripts twice. This one, of an extension that Jupyter Book
 #: always loads, only serves live code cells, which this book does not have.
 HARMLESS = "Identifier 'THEBE_JS_URL' has already been declared"
@@ -167,10 +131,9 @@ def barriers(page):
 @pytest.mark.parametrize("name", toc_pages())
 def test_a_page_works_in_a_browser(browser, site, name, width):
     size = {"width": width, "height": 800}
-    # Colors would change slowly, and be looked at on their way.
-    page = browser.new_page(
-        viewport=size, color_scheme="light", reduced_motion="reduce"
-    )
+    # Without motion a change of the scheme is done at once, and not halfway for axe.
+    still = {"color_scheme": "light", "reduced_motion": "reduce"}
+    page = browser.new_page(viewport=size, **still)
     wrong = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("requestfailed", lambda request: wrong.append(request.url))
