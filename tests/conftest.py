@@ -1,17 +1,14 @@
 """Fixtures that several files ask for by name."""
 
 import contextlib
-import functools
-import http.server
 import importlib
 import shlex
-import threading
 
 import hypothesis
 import numpy as np
 import pytest
 from explorable_scripts import FOLDER, SCRIPTS
-from rendered import BROWSER, SITE
+from rendered import BROWSER, BROWSER_OPTIONS, SITE, served
 
 # A busy machine is no fault of the code: no example has a time limit.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -49,29 +46,22 @@ def caller(capsys):
 
 @pytest.fixture(scope="module")
 def site():
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    handler = functools.partial(Quiet, directory=SITE)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    """Give the address of the rendered book."""
+    with served(SITE) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
 def browser():
+    """Give a Chromium or Chrome."""
     if BROWSER is None:
         pytest.skip("no Chromium or Chrome on this machine")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        chromium = playwright.chromium.launch(executable_path=BROWSER, args=options)
+        chromium = playwright.chromium.launch(
+            executable_path=BROWSER, args=BROWSER_OPTIONS
+        )
         yield chromium
         chromium.close()
 

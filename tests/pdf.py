@@ -7,23 +7,16 @@ headings become the bookmarks.  Solutions are unfolded; hidden code stays so.
 
 import os
 import posixpath
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 from bs4 import BeautifulSoup
 from playwright.sync_api import sync_playwright
+from rendered import BROWSER, BROWSER_OPTIONS, SITE
 from test_layout import toc_pages
 
-ROOT = Path(__file__).parents[1]
-SITE = ROOT / "_build" / "html"
-PDF = ROOT / "_build" / "signal-all-the-way-down.pdf"
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
-    None,
-)
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+PDF = SITE.parent / "signal-all-the-way-down.pdf"
 STYLE = """
 html { font-size: 11.5px; }
 body { background: white; }
@@ -111,12 +104,9 @@ def write(target):
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(one_page())
         with sync_playwright() as playwright:
-            options = [
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-background-networking",
-            ]
-            browser = playwright.chromium.launch(executable_path=BROWSER, args=options)
+            browser = playwright.chromium.launch(
+                executable_path=BROWSER, args=BROWSER_OPTIONS
+            )
             page = browser.new_page(color_scheme="light")
             page.set_default_timeout(300_000)
             page.goto(Path(path).as_uri(), wait_until="load")
@@ -141,4 +131,4 @@ def write(target):
 
 if __name__ == "__main__":
     write(PDF)
-    print(f"The book is in {PDF.relative_to(ROOT)}", file=sys.stderr)
+    print(f"The book is in {PDF.relative_to(Path.cwd())}", file=sys.stderr)

@@ -12,11 +12,11 @@ import nbformat
 import published
 import pytest
 import yaml
+from rendered import SITE
 from sphinx.errors import ConfigError
 from test_layout import toc_pages
 
 ROOT = Path(__file__).parents[1]
-SITE = ROOT / "_build" / "html"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 OWN = {"COMPANION_REPOSITORY": "OWNER/REPO", "COMPANION_COMMIT": COMMIT}
 ADDRESS = "https://github.com/OWNER/REPO"

@@ -4,18 +4,16 @@
 """
 
 import base64
-import functools
-import http.server
 import re
-import threading
 
 import nbformat
 import pytest
 import slide_rule
 import slide_text
+from rendered import served
 from slide_text import BOOK, chapters
 from slides import SLIDES
-from test_site import BROWSER, barriers, text_of
+from test_site import barriers, text_of
 
 #: A lecture of one meeting or two.
 SANE = range(15, 56)
@@ -103,32 +101,10 @@ def faults(look, notebook):
 
 
 @pytest.fixture(scope="module")
-def browser():
-    if BROWSER is None:
-        pytest.skip("no Chromium or Chrome on this machine")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        chromium = playwright.chromium.launch(executable_path=BROWSER, args=options)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture(scope="module")
-def served():
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    handler = functools.partial(Quiet, directory=SLIDES)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def slides():
+    """Give the address of the decks."""
+    with served(SLIDES) as address:
+        yield address
 
 
 def open_deck(browser, address, ready=True):
@@ -155,16 +131,16 @@ def test_a_deck_is_whole_without_a_network_and_true_to_its_notebook(browser, nam
 
 
 @pytest.mark.parametrize("name", chapters())
-def test_a_deck_works_from_a_server(browser, served, name):
-    page, asked, errors = open_deck(browser, f"{served}/{name}.html")
+def test_a_deck_works_from_a_server(browser, slides, name):
+    page, asked, errors = open_deck(browser, f"{slides}/{name}.html")
     assert asked == errors == []
     page.close()
 
 
-def test_the_list_leads_to_every_deck(browser, served):
-    page, asked, errors = open_deck(browser, f"{served}/index.html", ready=False)
+def test_the_list_leads_to_every_deck(browser, slides):
+    page, asked, errors = open_deck(browser, f"{slides}/index.html", ready=False)
     links = page.eval_on_selector_all("ol a", "all => all.map((a) => a.href)")
-    assert links == [f"{served}/{name}.html" for name in chapters()]
+    assert links == [f"{slides}/{name}.html" for name in chapters()]
     assert asked == errors == []
     page.close()
 
