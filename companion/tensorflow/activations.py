@@ -89,7 +89,8 @@ def softsign(z):
     array([-1.  ,  0.  ,  0.75], dtype=float32)
     """
     z = _real_tensor("softsign", "z", z)
-    finite = tf.clip_by_value(z, z.dtype.min, z.dtype.max)
+    # Older XLA would clip nan to a number.
+    finite = tf.where(tf.math.is_inf(z), tf.sign(z) * z.dtype.max, z)
     wide = tf.float32 if z.dtype == tf.bfloat16 else z.dtype
     return tf.cast(tf.nn.softsign(tf.cast(finite, wide)), z.dtype)
 
