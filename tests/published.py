@@ -92,6 +92,17 @@ def add_buttons(app, config):
         options["launch_buttons"] = options["launch_buttons"] | {"colab_url": COLAB}
 
 
+def add_offers(app, pagename, templatename, context, doctree):
+    """Let the foot of each page offer what the workflow publishes beside the pages."""
+    if copy_of(os.environ):
+        offers = {"signal-all-the-way-down.pdf": "PDF", "slides/index.html": "slides"}
+        links = [
+            f'<a href="{context["pathto"](path, 1)}">{name}</a>'
+            for path, name in offers.items()
+        ]
+        context["theme_extra_footer"] += f" The book as {' and as '.join(links)}."
+
+
 def link_exercises(app, doctree, docname):
     """Add a link to Colab after each notebook that is offered in the text."""
     if copy := copy_of(os.environ):
@@ -121,5 +132,6 @@ def setup(app):
     """Tell Sphinx when each of these has its turn."""
     app.connect("config-inited", add_buttons)
     app.connect("doctree-resolved", link_exercises)
+    app.connect("html-page-context", add_offers)
     app.connect("build-finished", stamp_all)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -119,6 +119,26 @@ def test_a_published_page_opens_its_notebooks_in_colab(copy):
     assert "git+" not in page
 
 
+def test_a_published_page_offers_what_the_workflow_publishes(copy):
+    page = (copy / "html" / "book" / "a.html").read_text("utf-8")
+    text = (ROOT / ".github" / "workflows" / "publish.yml").read_text("utf-8")
+    for offer in ("signal-all-the-way-down.pdf", "slides"):
+        assert re.search(f'<a href="../{offer}[^"]*">', page)
+        assert re.search(rf"cp -r .*_build/{offer} .*_build/html", text)
+
+
+def test_the_workflow_says_whose_copy_it_is_and_names_no_owner():
+    text = (ROOT / ".github" / "workflows" / "publish.yml").read_text("utf-8")
+    steps = yaml.safe_load(text)["jobs"]["build"]["steps"]
+    (told,) = [step["env"] for step in steps if "make book" in step.get("run", "")]
+    assert told == {
+        "COMPANION_REPOSITORY": "${{ github.repository }}",
+        "COMPANION_COMMIT": "${{ github.sha }}",
+    }
+    assert f"initial-branch={published.BRANCH}" in text
+    assert not re.findall(r"github\.com/(?!\$GITHUB_REPOSITORY)", text)
+
+
 def test_every_notebook_of_a_published_copy_is_stamped(copy):
     offered = [*copy.glob("html/_sources/**/*.ipynb"), *copy.glob("html/_down*/*/*")]
     offered += copy.glob("notebooks/**/*.ipynb")
