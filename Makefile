@@ -13,8 +13,8 @@ NBVAL := $(QUIET) $(BIN)/pytest --nbval --nbval-current-env -p no:cacheprovider 
 
 LOWEST := _build/lowest
 # They read the built book, or use the tools that build it.
-BOOK_TESTS := test_explorables_pages.py test_pdf.py test_published.py test_reference.py \
-	test_site.py test_slides.py test_teaching.py pdf.py published.py elsewhere.py \
+BOOK_TESTS := test_citation.py test_explorables_pages.py test_pdf.py test_published.py \
+	test_reference.py test_site.py test_slides.py test_teaching.py pdf.py published.py elsewhere.py \
 	slide_claims.py slide_rule.py slide_text.py slides.py
 
 .DEFAULT_GOAL := help

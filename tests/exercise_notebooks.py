@@ -113,6 +113,9 @@ def names(source):
         used = {s.get_name() for s in table.get_symbols() if s.is_referenced()}
         for inner in nested(table):
             used |= {s.get_name() for s in inner.get_symbols() if s.is_global()}
+        # Python 3.12 and newer count them as names of the scope around.
+        inside = loop_names(statement)
+        used, bound = used - inside, bound - inside
         if not isinstance(statement, ast.Assign | ast.AugAssign):
             used -= bound
         uses |= used - binds
@@ -122,6 +125,13 @@ def names(source):
                 if isinstance(node.ctx, ast.Store) and isinstance(node.value, ast.Name):
                     changes.add(node.value.id)
     return uses - set(dir(builtins)), binds, changes
+
+
+def loop_names(statement):
+    """Return the names that the comprehensions in a statement bind."""
+    loops = [n.target for n in ast.walk(statement) if isinstance(n, ast.comprehension)]
+    parts = [part for target in loops for part in ast.walk(target)]
+    return {part.id for part in parts if isinstance(part, ast.Name)}
 
 
 def nested(table):

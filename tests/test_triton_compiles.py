@@ -18,10 +18,14 @@ OPTIONS = importlib.import_module("companion.torch._triton_activations").OPTIONS
 columns = importlib.import_module("companion.torch._triton_columns")
 dropout = importlib.import_module("companion.torch._triton_dropout")
 
-pytestmark = pytest.mark.skipif(
-    os.environ.get("TRITON_INTERPRET") == "1" or sys.platform != "linux",
-    reason="the interpreter takes the kernels' place; the same tests run without it",
-)
+pytestmark = [
+    pytest.mark.skipif(
+        os.environ.get("TRITON_INTERPRET") == "1" or sys.platform != "linux",
+        reason="the interpreter takes the kernels' place; the tests run without it",
+    ),
+    # of Triton's own compiler, on Python 3.13
+    pytest.mark.filterwarnings("ignore:AnnAssign.__init__:DeprecationWarning"),
+]
 
 #: Arguments that hold what a tensor holds; other pointers are to float32.
 TENSORS = {"x_at", "y_at", "z_at", "dx_at", "dy_at", "dz_at", "du_at"}
