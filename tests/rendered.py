@@ -13,6 +13,9 @@ BROWSER = next(
     None,
 )
 BROWSER_OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+#: Sphinx 7 writes inline scripts twice. This one, of an extension that Jupyter Book
+#: always loads, only serves live code cells, which this book does not have.
+HARMLESS = "Identifier 'THEBE_JS_URL' has already been declared"
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from rendered import SITE
+from rendered import HARMLESS, SITE
 from test_layout import toc_pages
 
 ROOT = Path(__file__).parents[1]
@@ -97,11 +97,6 @@ def test_no_page_needs_another_server():
             r'<(?:script|img|link)[^>]+(?:src|href)="(https?:[^"]+)"', page
         )
         assert loaded == []
-
-
-#: Sphinx 7 writes inline scripts twice. This one, of an extension that Jupyter Book
-#: always loads, only serves live code cells, which this book does not have.
-HARMLESS = "Identifier 'THEBE_JS_URL' has already been declared"
 
 
 def barriers(page):
