@@ -52,6 +52,24 @@ def test_a_number_that_moves_is_found():
         assert (0.35 <= variance - 1 <= 0.45) == right
 
 
+@pytest.mark.parametrize(
+    ("n", "layer", "what", "low", "high"),
+    [
+        (1, 1, "gradient", 1.5e-6, 2.5e-6),  # two millionths
+        (2, -1, "meanSquare", 0, 0.5),  # mostly down
+        (4, 20, "meanSquare", 0.8, 1.2),  # back near 1
+        (5, -1, "meanSquare", 0, 0.5),  # loses most
+    ],
+)
+def test_the_net_that_a_button_sets_up_is_typical(js, n, layer, what, low, high):
+    net = js(
+        """(settings) => explorables.network.simulate(settings).map(
+          ({ meanSquare, gradient }) => ({ meanSquare, gradient }))""",
+        setting("signal_through_depth", n),
+    )
+    assert low <= net[layer][what] <= high
+
+
 def unquoted(text, quotes):
     """Return the numbers in a text that stand in none of the quotes."""
     quoted = set()
