@@ -4,122 +4,40 @@ A row is a quote, the least and the most that its words can mean, and what compu
 number, from the settings of the button beside it.
 """
 
-import inspect
 import math
-from functools import cache, partial
 
 import numpy as np
-import pictures
-from explorable_nets import T, flat, gradient, last, line, net, nets
-from explorable_texts import constant, setting, start_of
+from explorable_nets import (
+    LOGISTIC,
+    PAGE,
+    T,
+    alikeness,
+    back_in_order,
+    drawn,
+    flat,
+    flatness,
+    gone_together,
+    gradient,
+    last,
+    line,
+    narrowing,
+    nets,
+    of_button,
+    off_average,
+    relu_factors,
+    same_weights,
+    selu,
+    selu_off,
+    slowing,
+    starts,
+    strays,
+    tanh,
+)
+from explorable_texts import constant
 
-from companion import activations, initializers
+from companion import activations
 
-PAGE = "signal_through_depth"
-of_button = partial(setting, PAGE)
-
-
-def alikeness():
-    """Return how far a layer's mean or deviation is from that below, at most."""
-    worst = 0
-    for changes in LOGISTIC.values():
-        h = net(of_button(1, **changes), 0)[0][2:]
-        told = np.array([(one.mean(), one.std()) for one in h])
-        worst = max(worst, np.abs(np.diff(told, axis=0)).max())
-    return worst
-
-
-LOGISTIC = {"as set": {}, "gain": {"gain": 4}, "N": {"initializer": "standard_normal"}}
-
-
-def relu_factors(n=20):
-    """Draw what 50 ReLU layers multiply the mean square of one input by, in many nets.
-
-    The law of a factor is the same for all inputs: a direction does not matter.
-    """
-    z = math.sqrt(2) * np.random.default_rng(0).standard_normal((50, 2000, n))
-    return (np.maximum(z, 0) ** 2).mean(axis=2)
-
-
-def off_average(factors):
-    """Return how many standard errors a mean is from 1."""
-    factors = np.ravel(factors)
-    return (factors.mean() - 1) / (factors.std() / math.sqrt(len(factors)))
-
-
-def strays(**changes):
-    """Return how the logarithm of the mean square scatters at the top."""
-    return np.log(nets(of_button(2, **changes), last, range(100))).std()
-
-
-def tanh(steps, depth):
-    """Predict for a gain so many steps of its slider above 1."""
-    return line(of_button(3, gain=2 ** (0.05 * steps), depth=depth))
-
-
-def selu(n=30, gain=1, std=3):
-    """Return mean and variance of layer n, and chi."""
-    squares, means, chis, _ = line(of_button(4, gain=gain, inputStd=std, depth=n))
-    return means[-1], squares[-1] - means[-1] ** 2, chis[-1]
-
-
-def selu_off(h, slopes, left):
-    """Return how far mean and variance of layer 20 are from 0 and 1."""
-    return max(abs(h[20].mean()), abs(h[20].var() - 1))
-
-
-def flatness(settings):
-    """Return how far mean squares are from that of the inputs, at most."""
-    h = net(settings, 0)[0]
-    return max(abs((one**2).mean() / (h[0] ** 2).mean() - 1) for one in h)
-
-
-@cache
-def drawn(panel):
-    """Return the lines of a panel of the still picture: predicted before simulated."""
-    axes = pictures.signal_through_depth().axes[panel]
-    return [np.array(one.get_ydata()) for one in axes.lines]
-
-
-def narrowing():
-    """Return how wide the band of the still picture is at its end, over its start."""
-    low, _, high = drawn(0)
-    return (high - low)[-1] / (high - low)[0]
-
-
-def starts():
-    """Return what the still picture shows, and what the page starts from."""
-    picture = inspect.signature(pictures.signal_through_depth).parameters
-    start = start_of(PAGE)
-    drawn_at = [picture[name].default for name in ("depth", "width")]
-    names = ("depth", "width", "activation", "initializer", "gain")
-    return drawn_at, [start[name] for name in names]
-
-
-def same_weights():
-    """Compare LeCun's and Glorot's weights of one seed, in a square layer."""
-    draws = (initializers.lecun_normal, initializers.glorot_normal)
-    lecun, glorot = (draw((20, 20), rng=np.random.default_rng(0)) for draw in draws)
-    return np.abs(lecun - glorot).max()
-
-
-def gone_together():
-    """Correlate what becomes of the signal and of the gradient, in many nets."""
-    measured = [nets(of_button(2), what) for what in (last, gradient)]
-    return np.corrcoef(np.log(measured))[0, 1]
-
-
-def slowing():
-    """Return by how much a layer's factors at gain 1 exceed those of the one below."""
-    squares, _, chis, _ = tanh(0, 200)
-    return min(np.diff(squares[1:] / squares[:-1]).min(), np.diff(chis).min())
-
-
-def back_in_order():
-    """Return how far mean and variance of layer 20 are from 0 and 1, as predicted."""
-    found = np.array([selu(20, std=std)[:2] for std in (3, 0.1)])
-    return np.abs(found - (0, 1)).max()
-
+__all__ = ["PAGE", "STATEMENTS"]
 
 STATEMENTS = [
     # The still picture.

@@ -6,6 +6,7 @@ import re
 import explorable_statements_map
 import explorable_statements_signal
 import pytest
+from explorable_maps import of_button, star
 from explorable_texts import setting, start_of, text_of
 
 from companion import activations
@@ -46,9 +47,8 @@ def test_what_does_not_hold_is_found():
 
 def test_a_number_that_moves_is_found():
     """With other settings behind its button, a statement no longer holds."""
-    star = explorable_statements_map.star
     for tau, right in ((1.1, True), (1.12, False)):
-        variance = star(setting("self_normalizing_map", 2, tau=tau))[1]
+        variance = star(of_button(2, tau=tau))[1]
         assert (0.35 <= variance - 1 <= 0.45) == right
 
 
