@@ -33,9 +33,9 @@ EXERCISE = re.compile(
 INTRODUCTION = """\
 # {title}: exercises
 
-Run the first cells: they hold what the exercises need of the chapter. Solutions and
-sources are on its page. Put an answer that can be checked into `answer`: the cell after
-it says what is wrong with it, and never what is right."""
+Run the first cells: they hold what the exercises need of the chapter, and take up to
+two minutes. Solutions and sources are on its page. Put an answer that can be checked
+into `answer`: the cell after it says what is wrong with it, and never what is right."""
 
 
 @dataclass

@@ -6,6 +6,7 @@
 - what a cell prints is shown where it answers a question, as it is stored;
 - a claim stands on one slide: claim and rule, then, on the next click, the verdict. One
   that holds as it was made, and answers no question, stands only in the list of all;
+- a section of which all that leaves nothing says how its paragraphs begin, if several;
 - corrections of common statements, what frameworks do differently, the summary, the
   list of claims and the titles of the exercises.
 
@@ -58,6 +59,7 @@ class Deck:
         self.prose, self.slides, self.claims = Prose(), [], []
         self.section = self.part = ""
         self.waiting = []  # blocks that are on no slide yet
+        self.leading = []  # those of a section that has no slide yet
         self.opening = self.asked = False
         self.follows = None  # a slide whose meaning the next paragraph tells
         for cell in self.notebook.cells:
@@ -66,6 +68,7 @@ class Deck:
                 break
             self.read(cell, cell.source)
         self.flush()
+        self.end_section()
         self.closing()
 
     def read(self, cell, source):
@@ -92,6 +95,8 @@ class Deck:
         """Append a slide; the first one of a section opens it."""
         where = self.section if title == self.part else ""
         slide = Slide(kind, title, opens=self.opening, where=where, **parts)
+        slide.notes = "".join(b.html for b in self.leading) + slide.notes
+        self.leading = []
         self.opening = False
         self.follows = None
         self.slides.append(slide)
@@ -113,6 +118,7 @@ class Deck:
             self.flush()
             self.follows = None
             if block.kind == "h2":
+                self.end_section()
                 self.section, self.part, self.opening = block.title, "", True
             else:
                 self.part = block.title
@@ -235,9 +241,22 @@ class Deck:
         if self.worth_a_slide() or (answers and self.asked and shown):
             self.text(shown, self.heading)
             self.asked = False
+        elif self.opening:
+            self.leading += self.waiting
         elif self.waiting and self.slides:
             self.slides[-1].notes += "".join(b.html for b in self.waiting)
         self.waiting = []
+
+    def end_section(self):
+        """Let a section without a slide say at least how its paragraphs begin."""
+        leading, self.leading = self.leading, []
+        shown = [b for b in self.shown(leading) if b.kind == "paragraph"]
+        notes = "".join(b.html for b in leading)
+        if len(shown) > 1:
+            self.text(shown, self.section)
+            self.slides[-1].notes = notes
+        elif notes:
+            self.slides[-1].notes += notes
 
     def text(self, blocks, title, kind="text", whole=False):
         """Add slides of text, as many as it takes."""

@@ -289,6 +289,16 @@ def test_a_question_comes_before_its_answer(name):
             assert follower in ("figure", "answer", "claim", "text"), slide.body
 
 
+def test_a_section_of_prose_and_code_has_a_slide():
+    slides = {slide.title: slide for slide in slide_rule.Deck("gpu").slides}
+    slide = slides["Random numbers that can be drawn again"]
+    assert slide.opens
+    assert "An ordinary generator is a state that moves on" in slide.body
+    assert "Those four words" not in slide.body  # they lead to a cell
+    assert "Those four words" in slide.notes
+    assert "On your GPU" not in slides  # one paragraph, which leads to a cell
+
+
 def test_a_skipped_cell_makes_no_slide(monkeypatch):
     whole = slide_rule.Deck("gpu").slides
     read = nbformat.read

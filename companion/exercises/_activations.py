@@ -20,6 +20,7 @@ def _nearly_dead(answer):
                 "That is a count; a share is at most one.": steps,
                 "That is a share of the images, not of the steps.": 1 / 1079,
                 "The last minibatch, which is smaller, is a step too.": 64 / 1079,
+                "There is one more step: what becomes of the images left over?": 1 / 16,
             },
         ),
     )

@@ -12,6 +12,7 @@ import numpy as np
 
 #: By how much a number is off, relative to the right one: up to the first, and so on.
 AMOUNTS = (
+    (0.01, "by a hundredth or less: if it is rounded, give more digits"),
     (0.1, "by less than a tenth"),
     (0.5, "by less than half"),
     (1.0, "by more than half"),
@@ -47,6 +48,9 @@ class Number:
         The absolute error that is allowed besides.
     mistakes : dict of str to float
         What to say of the numbers that a typical mistake leads to.
+    near : float
+        The absolute error within which a number is that of a mistake, besides a
+        relative one: a count may be rounded, and a measured number scatters.
     high, low : str
         What to say of any other number that is too high or too low.
     """
@@ -56,6 +60,7 @@ class Number:
     within: float = 1e-3
     beside: float = 0.0
     mistakes: dict = field(default_factory=dict)
+    near: float = 0.0
     high: str = ""
     low: str = ""
 
@@ -68,7 +73,7 @@ class Number:
             return
         direction = "high" if got > self.value else "low"
         for hint, mistake in self.mistakes.items():
-            if np.isclose(got, mistake, rtol=1e-3, atol=0):
+            if np.isclose(got, mistake, rtol=1e-3, atol=self.near):
                 yield f"{self.what} is too {direction}. {hint}"
                 return
         if np.isnan(got):

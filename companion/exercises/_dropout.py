@@ -157,6 +157,7 @@ def _one_mask(answer):
             a**2 * keep,
             within=0.05,
             mistakes={"That is the variance of a unit that is kept.": a**2},
+            near=0.02,
             high="Take the variance over the images first, then the mean over units.",
             low="Units that are kept are multiplied by a.",
         ),

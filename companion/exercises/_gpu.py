@@ -122,6 +122,7 @@ def _same_seed(answer):
             0.9,
             within=0,
             beside=0.01,  # of 64 000 pairs
+            near=0.01,
             mistakes={
                 dropped: 0.1,
                 "With one seed the masks of the layers are not independent.": 0.9**4,
@@ -132,6 +133,7 @@ def _same_seed(answer):
             0.9**4,
             within=0,
             beside=0.01,
+            near=0.01,
             mistakes={
                 "That is the share in one layer: what is kept in all of four?": 0.9,
                 "That is the share that is dropped in at least one.": 1 - 0.9**4,

@@ -74,6 +74,7 @@ def _tanh(answer):
             0,
             beside=1,
             mistakes={alone: np.ceil(np.log(1e-3) / np.log(0.9))},
+            near=1,
         ),
     )
 

@@ -157,7 +157,7 @@ def _forget(answer):
     def steps(momentum):
         return np.ceil(np.log(0.01) / np.log(momentum))
 
-    last = "The last minibatch of an epoch is smaller, but a step too."
+    epoch = "Divide the steps by those of one epoch: how many minibatches has it?"
     less = "After as many steps slightly more than that is left."
     other = "There momentum is the share of what is new."
     yield from numbers(
@@ -184,7 +184,8 @@ def _forget(answer):
                 f"The number of epochs with {name}",
                 steps(momentum) / 16,
                 within=0.1,
-                high=last,
+                high=epoch,
+                low=epoch,
                 mistakes={"That is how many steps it takes.": steps(momentum)},
             )
             for name, momentum in (("nine tenths", 0.9), ("Keras' default", 0.99))

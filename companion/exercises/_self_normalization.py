@@ -31,6 +31,7 @@ def _repair(answer):
             within=0,
             beside=1,  # the input may be counted or not
             mistakes={alone: np.ceil(np.log(0.01 / 2) / np.log(slope))},
+            near=1,
         ),
         Number(
             "The number of layers for each digit",
@@ -145,6 +146,7 @@ def _overflow(answer):
                 other: np.ceil(np.log(largest) / np.log(np.sqrt(2))),
                 powers: 5,
             },
+            near=1,
         ),
     )
 

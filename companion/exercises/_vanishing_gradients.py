@@ -11,7 +11,7 @@ from companion.recorded import facts_of
 @exercise("vanishing_gradients-1", "the number of layers")
 def _depth(answer):
     def layers(factor):
-        return np.ceil(np.log(np.finfo(np.float32).tiny) / np.log(factor))
+        return np.ceil(np.log(float(np.finfo(np.float32).tiny)) / np.log(factor))
 
     facts = facts_of("vanishing_gradients")
     glorot = facts["factor per layer, logistic, Glorot"].value
@@ -25,6 +25,7 @@ def _depth(answer):
             beside=1,  # the last layer may be counted or not
             within=0,
             mistakes={bound: layers(0.25), sums: 38},
+            near=1,
         ),
     )
 
@@ -61,6 +62,7 @@ def _best_case(answer):
                 f"The answer is too low {where}: it takes the mean of the slopes, "
                 "not of their squares."
             )
+            return
         else:
             yield from array(got, expected, f"The answer, {where},")
 

@@ -34,6 +34,8 @@ TYPICAL = [
     ("activations-1", 17, "That is a count"),
     ("activations-1", 1 / 1079, "share of the images"),
     ("activations-1", 64 / 1079, "is a step too"),
+    ("activations-1", 1 / 16, "the images left over"),
+    ("activations-1", 0.059, "too high, by a hundredth or less: if it is rounded"),
     ("activations-2", (np.abs, np.sign), "derivative is wrong at 0: it is zero"),
     ("activations-2", (lambda z: -z, sign), "positive input: it is of the wrong sign"),
     ("activations-2", (np.abs, lambda z: np.where(z > 0, 1.0, -1.0)), "keep the dtype"),

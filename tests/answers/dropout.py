@@ -60,6 +60,7 @@ TYPICAL = [
     ("dropout-4", (2.39e-13, 0.0499), "the share at the other rate"),
     ("dropout-4", (0.9501, 2.39e-13), "That is what is lost"),
     ("dropout-5", (1, 0.8488), "a unit that is kept"),
+    ("dropout-5", (1, 0.8421), "a unit that is kept"),
     ("dropout-5", (1, 1), "over the images first"),
     ("dropout-5", (0.764, 0.764), "over images and units together"),
     ("dropout-5", (1, 0.7), "Units that are kept are multiplied by a"),

@@ -80,6 +80,7 @@ TYPICAL = [
     ("gpu-3", slope, "must be a pair"),
     ("gpu-4", [0.6561, 0.6561], "are not independent"),
     ("gpu-4", [0.9, 0.9], "That is the share in one layer"),
+    ("gpu-4", [0.6532, 0.9011], "are not independent"),
     ("gpu-4", [0.1, 1e-4], "dropped in all of them"),
     (
         "gpu-5",

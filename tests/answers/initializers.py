@@ -31,6 +31,7 @@ TYPICAL = [
     ("initializers-3", [1, 4**10, 0.107], "undoes what the one before it did"),
     ("initializers-3", [1, 1, 1.6], "the factor of one layer"),
     ("initializers-4", [503, 66], "tanh takes its share"),
+    ("initializers-4", [503, 65.6], "tanh takes its share"),
     ("initializers-4", [1000, 39], "weights is too high"),
     ("initializers-4", 503, "must be a pair; got int"),
     ("initializers-5", each_width("logarithm of the mean"), "logarithm of the mean."),

@@ -143,7 +143,7 @@ TYPICAL = [
     ("normalization-5", [2, 459, 3, 29], "the share of what is new"),
     ("normalization-5", [22, 459, 3, 29], "a tenth is left"),
     ("normalization-5", [44, 459, 44, 459], "That is how many steps it takes"),
-    ("normalization-5", [44, 459, 4, 29], "but a step too"),
+    ("normalization-5", [44, 459, 4, 29], "how many minibatches has it?"),
     ("normalization-6", fold_batch_norm, "The columns are scaled"),
     ("normalization-6", fold_batch_norm, "of a layer before the normalization"),
     (

@@ -48,6 +48,7 @@ TYPICAL = [
     ("self_normalization-4", 113, "There the variance reaches it"),
     ("self_normalization-4", 32, "the factor of He's weights"),
     ("self_normalization-4", 5, "not powers of ten"),
+    ("self_normalization-4", 4.8, "not powers of ten"),
     ("self_normalization-5", (SHIFTED, SCALED), "the variance of the other one"),
     ("self_normalization-5", (NEITHER, SHIFTED), "with neither of the two"),
     ("self_normalization-5", (SCALED, 0.7), "its own mean over the images"),

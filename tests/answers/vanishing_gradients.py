@@ -27,6 +27,8 @@ RIGHT = {
 #: An exercise, a wrong answer to it, and a part of what the learner is told.
 TYPICAL = [
     ("vanishing_gradients-1", 64, "largest slope"),
+    ("vanishing_gradients-1", 62.99, "largest slope"),
+    ("vanishing_gradients-1", 37.9, "too low. Count the layers"),
     ("vanishing_gradients-1", 38, "too low. Count the layers"),
     ("vanishing_gradients-1", 30, "too low, by more than half"),
     ("vanishing_gradients-2", lambda z: logistic_grad(z).mean(), "not of their squar"),
