@@ -80,7 +80,7 @@ pictures: $(READY)  ## draw what the explorables show where scripts are off
 	$(BIN)/python tests/pictures.py
 
 portable: $(READY)  ## run the published notebooks with Colab's versions on an old core
-	$(QUIET) $(BIN)/python tests/elsewhere.py
+	$(QUIET) $(BIN)/python tests/elsewhere.py $(EXERCISES)
 
 test-lowest: $(READY)  ## test the package with the oldest versions that it may have
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
