@@ -41,6 +41,8 @@ def _forests():
 
 
 #: Method -> the settings among which :func:`choose` chooses, in this order.
+#:
+#: :meta hide-value:
 METHODS = {"svm": _support_vectors(), "random_forest": _forests()}
 
 
