@@ -5,6 +5,7 @@ the order of the contents, so that links between them lead to pages of paper, an
 headings become the bookmarks.  Solutions are unfolded; hidden code stays so.
 """
 
+import copy
 import os
 import posixpath
 import sys
@@ -28,8 +29,10 @@ h1, h2, h3, h4 { line-height: 1.4; }
 details.hide, .headerlink, button, script { display: none !important; }
 div.cell_output, div.highlight pre { overflow: visible; white-space: pre-wrap; }
 div.cell, div.cell_output, figure { margin-bottom: 0.6em; margin-top: 0.6em; }
-figure img { max-height: 7.5cm; width: auto; }
+figure img { max-height: 15cm; object-fit: contain; }
+figcaption * { color: #222 !important; }
 """
+WBR = BeautifulSoup("<wbr>", "html.parser").wbr
 FOOTER = """\
 <div style="width: 100%; text-align: center; font: 8px sans-serif; color: #555">
 <span class="pageNumber"></span></div>"""
@@ -66,8 +69,18 @@ def article(name, names):
             del tag["href"]  # a file to download: paper has none
     for tag in found.find_all("details"):
         tag["open"] = ""
+    for heading in found.find_all(["h1", "h2", "h3", "h4"]):
+        keep_spaces(heading)
     found["id"] = anchor(name)
     return str(found)
+
+
+def keep_spaces(heading):
+    """Let a heading break where it may, without the bookmark losing the space there."""
+    for text in heading.find_all(string=True):
+        first, *words = text.split(" ")
+        pieces = [piece for word in words for piece in ("\xa0", copy.copy(WBR), word)]
+        text.replace_with(first, *pieces)
 
 
 def one_page():
