@@ -12,9 +12,11 @@ NBVAL := $(QUIET) $(BIN)/pytest --nbval --nbval-current-env -p no:cacheprovider 
 	-n 2 --dist loadscope
 
 LOWEST := _build/lowest
-# They read the built book, or use the tools that build it.
-BOOK_TESTS := test_citation.py test_explorables_pages.py test_pdf.py test_published.py \
-	test_reference.py test_site.py test_slides.py test_teaching.py pdf.py published.py elsewhere.py \
+# They read the built book, or use the tools that build it, or (test_conventions.py)
+# compare a page of it with the versions of requirements.txt.
+BOOK_TESTS := test_citation.py test_conventions.py test_explorables_pages.py \
+	test_pdf.py test_published.py test_reference.py test_site.py test_slides.py \
+	test_teaching.py elsewhere.py pdf.py published.py \
 	slide_claims.py slide_rule.py slide_text.py slides.py
 
 .DEFAULT_GOAL := help

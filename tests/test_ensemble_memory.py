@@ -15,7 +15,7 @@ build = ensembles.build
 
 def peak(function, folder):
     """Return the most bytes that PyTorch holds at a time while a function runs."""
-    with torch.profiler.profile(profile_memory=True) as profile:
+    with torch.profiler.profile(profile_memory=True, acc_events=True) as profile:
         function()
     profile.export_chrome_trace(str(folder / "trace.json"))
     events = json.loads((folder / "trace.json").read_text())["traceEvents"]

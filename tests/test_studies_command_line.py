@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -212,6 +213,7 @@ def test_an_interrupted_run_says_where_its_results_are(workers, tmp_path):
     process = start(*line, stdout=subprocess.PIPE, start_new_session=True)
     while not any(tmp_path.glob("*.jsonl")):
         assert process.poll() is None
+    time.sleep(0.1)  # in the middle of a task, and not while a record is closed
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (128 + 2, "")

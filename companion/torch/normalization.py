@@ -151,7 +151,12 @@ class BatchNorm(nn.Module):
             y = self._train(rows, gamma, beta)
         else:
             mean, var = self.running_mean.to(dtype), self.running_var.to(dtype)
-            y = F.batch_norm(rows, mean, var, gamma, beta, eps=self.eps)
+            if self.eps > 0:
+                y = F.batch_norm(rows, mean, var, gamma, beta, eps=self.eps)
+            else:
+                # PyTorch 2.10 and 2.11 refuse 0 there, though not what it calls.
+                constants = False, 0.0, 0.0, torch.backends.cudnn.enabled
+                y = torch.batch_norm(rows, gamma, beta, mean, var, *constants)
         return y.view(x.shape).to(x.dtype)
 
     def _checked(self, x):
