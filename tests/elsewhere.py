@@ -77,6 +77,13 @@ def nbval(mode, paths, environment):
 
 def main():
     """Make the environment, install the companion as a reader does, run everything."""
+    if sys.version_info >= (3, 13):
+        version = ".".join(map(str, sys.version_info[:2]))
+        sys.exit(
+            "make portable: .venv must have Python 3.11 or 3.12, since Colab's NumPy "
+            f"has no build for a newer one; got {version}. "
+            "Try: rm -rf .venv; make portable PYTHON=python3.12"
+        )
     make_environment()
     at = commit()
     environment = os.environ | {

@@ -169,8 +169,9 @@ def test_a_net_is_that_of_companion(js, activation, gain, initializer):
     layers = []
     for w in told["weights"]:
         weights = gain * np.reshape(w, (n, n))
-        draw = lambda shape, rng, weights=weights: weights  # noqa: E731
-        layers.append(Dense(n, n, initializer=draw, rng=np.random.default_rng(0)))
+        dense = Dense(n, n, rng=np.random.default_rng(0))
+        dense.parameters["W"] = weights
+        layers.append(dense)
         layers.append(Activation(activation))
     outputs = [x]
     for layer in layers:

@@ -20,6 +20,9 @@ AMOUNTS = (
     (np.inf, "by orders of magnitude"),
 )
 
+#: What to say of a share that is a hundred times too high.
+PERCENT = "That is a percentage: a share is at most one."
+
 #: Inputs of a function of one number, by what the reader calls them.
 ORDINARY = np.array([[-2.5, -1.0, -0.3], [0.4, 1.2, 3.0]])
 REGIONS = {

@@ -2,7 +2,7 @@
 
 from companion.activations import SELU_ALPHA, SELU_SCALE
 from companion.dropout import alpha_dropout_affine
-from companion.exercises._answers import Number, measured, numbers
+from companion.exercises._answers import PERCENT, Number, measured, numbers
 from companion.exercises._register import exercise
 from companion.recorded import facts_of
 from companion.self_normalization import jacobian
@@ -208,7 +208,7 @@ def _shallow(answer):
                 fact,
                 within=0.005,  # another learning rate may be chosen
                 mistakes={
-                    "That is a percentage: a share is at most one.": 100 * fact.value,
+                    PERCENT: 100 * fact.value,
                     "That is the share of errors.": 1 - fact.value,
                 },
                 low="Is the learning rate tuned for each rate of dropout?",

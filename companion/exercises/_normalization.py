@@ -3,6 +3,7 @@
 import numpy as np
 
 from companion.exercises._answers import (
+    PERCENT,
     Number,
     array,
     call,
@@ -253,7 +254,6 @@ def _camera(answer):
     facts = facts_of("normalization")
     before = facts["accuracy, another camera"]
     after = facts["accuracy, another camera, repaired"]
-    percent = "That is a percentage: a share is at most one."
     lost = "That is what is lost, or nearly."
     yield from numbers(
         answer,
@@ -261,7 +261,7 @@ def _camera(answer):
             "The accuracy before the repair",
             before,
             mistakes={
-                percent: 100 * before.value,
+                PERCENT: 100 * before.value,
                 lost: after.value - before.value,
                 "That is the accuracy after the repair.": after.value,
             },
@@ -272,7 +272,7 @@ def _camera(answer):
             after,
             within=0.01,  # other images of the new camera will do as well
             mistakes={
-                percent: 100 * after.value,
+                PERCENT: 100 * after.value,
                 "That is the accuracy before the repair.": before.value,
             },
             low="Which numbers in the net are those of the old camera still?",

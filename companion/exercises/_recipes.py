@@ -2,6 +2,7 @@
 
 from companion import initializers, recipes
 from companion.exercises._answers import (
+    PERCENT,
     Number,
     measured,
     numbers,
@@ -10,8 +11,6 @@ from companion.exercises._answers import (
 )
 from companion.exercises._register import exercise
 from companion.recorded import facts_of
-
-PERCENT = "That is a percentage: a share is at most one."
 
 
 # --- configurations -------------------------------------------------------------------

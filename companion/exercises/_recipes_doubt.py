@@ -3,6 +3,7 @@
 import numpy as np
 
 from companion.exercises._answers import (
+    PERCENT,
     Number,
     call,
     formula,
@@ -14,8 +15,6 @@ from companion.exercises._answers import (
 )
 from companion.exercises._register import exercise
 from companion.recorded import facts_of
-
-PERCENT = "That is a percentage: a share is at most one."
 
 
 # --- doubt ----------------------------------------------------------------------------

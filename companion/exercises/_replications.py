@@ -3,6 +3,7 @@
 import numpy as np
 
 from companion.exercises._answers import (
+    PERCENT,
     Number,
     array,
     call,
@@ -75,7 +76,7 @@ def _luck(answer):
             within=0.01,
             mistakes={
                 "Subtract the other way round.": -luck,
-                "That is a percentage: a share is at most one.": 100 * luck,
+                PERCENT: 100 * luck,
             },
             low="Is it the best of the settings, and the mean of all test accuracies?",
             high="Do you subtract the mean of all test accuracies of the same net?",
@@ -97,7 +98,7 @@ def _ties(answer):
                 f"That is the share on {other} tasks.": (
                     facts[f"{entry}, {other} tasks"].value
                 ),
-                "That is a percentage: a share is at most one.": 100 * share,
+                PERCENT: 100 * share,
             }
             if entry == changed:
                 among = share / facts[f"{tied}, {size} tasks"].value

@@ -3,7 +3,7 @@
 import numpy as np
 
 from companion.activations import SELU_ALPHA, SELU_SCALE
-from companion.exercises._answers import Number, formula, measured, numbers
+from companion.exercises._answers import PERCENT, Number, formula, measured, numbers
 from companion.exercises._register import exercise
 from companion.recorded import facts_of
 from companion.self_normalization import constants, iterate, jacobian, moments
@@ -210,7 +210,7 @@ def _edge(answer):
             "The corners are counted twice.": lambda n: 4 / (3 * n),
             "That is the share of the corners alone.": lambda n: (2 / (3 * n)) ** 2,
             "That is the share of what is not padding.": lambda n: 1 - share(n),
-            "That is a percentage: a share is at most one.": lambda n: 100 * share(n),
+            PERCENT: lambda n: 100 * share(n),
             "That is the share of the pixels at the edge.": (
                 lambda n: (4 * n - 4) / n**2
             ),
