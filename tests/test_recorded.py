@@ -63,11 +63,12 @@ def number(value=2.0, tolerance="rounding"):
 RELATIVE = [name for name, (size, _) in TOLERANCES.items() if size < 1]
 
 
-def test_tolerances_are_four_and_say_why():
+def test_tolerances_are_five_and_say_why():
     assert {name: size for name, (size, _) in TOLERANCES.items()} == {
         "rounding": 1e-6,
         "training": 1e-3,
         "chaotic": 0.2,
+        "draws": 0.03,
         "time": 50.0,
     }
     for _, reason in TOLERANCES.values():
@@ -161,8 +162,8 @@ def test_unknown_name_is_refused(write):
 def test_unknown_tolerance_is_refused(write):
     text = refusal(write(number()).number, "a", 2.0, "roundin")
     assert text == (
-        "Record: `tolerance` must be one of 'rounding', 'training', 'chaotic', 'time'; "
-        "got 'roundin'. Did you mean 'rounding'?"
+        "Record: `tolerance` must be one of 'rounding', 'training', 'chaotic', "
+        "'draws', 'time'; got 'roundin'. Did you mean 'rounding'?"
     )
 
 
